@@ -1,0 +1,515 @@
+"""Real servers for tests: each on ports of its own, in a directory of the test's, gone when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[1]
+COLLECTOR_CONFIGS = (
+    ROOT / "collector-config" / "base.yaml",
+    ROOT / "tests" / "config" / "collector-file.yaml",
+)
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
+START_ATTEMPTS = 3  # a free port may be taken by another process before the server binds it
+T = TypeVar("T")
+
+
+class Link(TypedDict):
+    trace_id: str
+    span_id: str
+    attributes: dict[str, Any]
+
+
+class Event(TypedDict):
+    name: str
+    time: int
+    attributes: dict[str, Any]
+
+
+class Span(TypedDict):
+    """One span as the Collector let it out; times are nanoseconds since the epoch."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    kind: str
+    start: int
+    end: int
+    status: str
+    status_message: str
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    scope: str
+    links: list[Link]
+    events: list[Event]
+
+
+class Point(TypedDict):
+    """One data point of a metric; `value` is a number, or a histogram's {count, sum, bounds, counts}."""
+
+    name: str
+    unit: str
+    kind: str
+    value: Any
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    scope: str
+    time: int
+
+
+def wait_for(condition: Callable[[], T], what: str, timeout: float = 30) -> T:
+    """Return the first true value of `condition`; fail, naming `what`, when none comes in time."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            message = f"not within {timeout:g} s: {what}"
+            raise AssertionError(message)
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def program(name: str, setting: str) -> str:
+    """The path of a server's binary: the setting first, then what the project has built or found."""
+    if os.environ.get(setting):
+        return os.environ[setting]
+    from af_otel.local import servers
+
+    return str(servers.find(name).path)
+
+
+def get_json(url: str, timeout: float = 10, **query: str) -> Any:
+    if query:
+        url += "?" + urllib.parse.urlencode(query)
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return json.load(answer)
+
+
+def post_json(url: str, body: Any, timeout: float = 10) -> int:
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        return int(answer.status)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return 200 <= answer.status < 300
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@dataclass
+class Server:
+    """A process that can be stopped, killed and started again on the same ports and directory."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    directory: Path
+    ready_url: str
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.name}.log"
+
+    def start(self, timeout: float = 30) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                env={**os.environ, **self.env},
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C goes to the test, which then stops its servers in order.
+                start_new_session=True,
+            )
+        process = self.process
+        wait_for(lambda: process.poll() is not None or answers(self.ready_url), str(self), timeout)
+        if process.poll() is not None:
+            tail = self.log.read_text(errors="replace")[-2000:]
+            raise ServerEnded(f"{self.name} ended with {process.returncode}:\n{tail}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 15) -> None:
+        """End the process; one that does not follow is killed."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(how)
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout)
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+
+class ServerEnded(AssertionError):
+    """A server ended before it answered."""
+
+
+@dataclass
+class Collector(Server):
+    endpoint: str = ""  # OTLP over HTTP, as in OTEL_EXPORTER_OTLP_ENDPOINT
+    grpc_endpoint: str = ""
+    metrics_url: str = ""  # what the Collector says of itself
+    spans_file: Path = Path()
+    metrics_file: Path = Path()
+
+    def spans(self, name: str | None = None) -> list[Span]:
+        """All spans let out so far, in the order of their arrival; by `name` if given."""
+        found = read_spans(self.spans_file)
+        return found if name is None else [span for span in found if span["name"] == name]
+
+    def points(self, name: str | None = None) -> list[Point]:
+        """All metric points let out so far (OTel names), in the order of their arrival."""
+        found = read_points(self.metrics_file)
+        return found if name is None else [point for point in found if point["name"] == name]
+
+    def wait_for_span(self, name: str, timeout: float = 30) -> Span:
+        """The first span of this name."""
+        return wait_for(lambda: self.spans(name), f"a span `{name}`", timeout)[0]
+
+    def wait_for_spans(
+        self, enough: Callable[[list[Span]], object], what: str = "spans", timeout: float = 30
+    ) -> list[Span]:
+        """All spans, as soon as `enough` says yes to them."""
+
+        def condition() -> list[Span] | None:
+            spans = self.spans()
+            return spans if enough(spans) else None
+
+        found = wait_for(condition, what, timeout)
+        assert found is not None
+        return found
+
+    def send(self, *spans: dict[str, Any], resource: Mapping[str, Any] | None = None) -> None:
+        """POST spans (OTLP JSON objects) of one resource."""
+        body = {"resourceSpans": [resource_spans(spans, resource or {"service.name": "test"})]}
+        post_json(f"{self.endpoint}/v1/traces", body)
+
+
+@dataclass
+class Tempo(Server):
+    url: str = ""
+    otlp_endpoint: str = ""  # OTLP over HTTP
+
+    def trace(self, trace_id: str) -> dict[str, Any] | None:
+        """The trace as Tempo has it now, or None."""
+        try:
+            found: dict[str, Any] = get_json(f"{self.url}/api/traces/{trace_id}")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    def search(self, traceql: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = get_json(f"{self.url}/api/search", q=traceql)["traces"]
+        return found
+
+
+@dataclass
+class Prometheus(Server):
+    url: str = ""
+
+    @property
+    def write_url(self) -> str:
+        return f"{self.url}/api/v1/write"
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The instant vector of `promql`, now."""
+        found: list[dict[str, Any]] = get_json(f"{self.url}/api/v1/query", query=promql)["data"][
+            "result"
+        ]
+        return found
+
+
+@contextlib.contextmanager
+def running_collector(
+    directory: Path,
+    configs: Sequence[Path] = COLLECTOR_CONFIGS,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Collector]:
+    """A Collector with base.yaml and an overlay that writes all it lets out to files."""
+
+    def make() -> Collector:
+        http, grpc, health, own = (free_port() for _ in range(4))
+        spans, metrics = directory / "spans.jsonl", directory / "metrics.jsonl"
+        settings = {
+            "AF_OTEL_OTLP_HTTP": f"127.0.0.1:{http}",
+            "AF_OTEL_OTLP_GRPC": f"127.0.0.1:{grpc}",
+            "AF_OTEL_HEALTH": f"127.0.0.1:{health}",
+            "AF_OTEL_SELF_METRICS_PORT": str(own),
+            "AF_OTEL_SPANS_FILE": str(spans),
+            "AF_OTEL_METRICS_FILE": str(metrics),
+        }
+        options = [option for config in configs for option in ("--config", str(config))]
+        return Collector(
+            name="collector",
+            command=[program("collector", "AF_OTEL_COLLECTOR"), *options],
+            env={**settings, **(env or {})},
+            directory=directory,
+            ready_url=f"http://127.0.0.1:{health}/",
+            endpoint=f"http://127.0.0.1:{http}",
+            grpc_endpoint=f"127.0.0.1:{grpc}",
+            metrics_url=f"http://127.0.0.1:{own}/metrics",
+            spans_file=spans,
+            metrics_file=metrics,
+        )
+
+    with _running(directory, make) as collector:
+        yield collector
+
+
+@contextlib.contextmanager
+def running_tempo(directory: Path) -> Iterator[Tempo]:
+    """A Tempo with the local facility's own settings."""
+
+    def make() -> Tempo:
+        http, grpc, otlp_http, otlp_grpc = (free_port() for _ in range(4))
+        config = ROOT / "af_otel" / "local" / "config" / "tempo.yaml"
+        return Tempo(
+            name="tempo",
+            command=[program("tempo", "AF_OTEL_TEMPO"), f"-config.file={config}",
+                     "-config.expand-env=true"],
+            env={
+                "AF_OTEL_TEMPO_HTTP_PORT": str(http),
+                "AF_OTEL_TEMPO_GRPC_PORT": str(grpc),
+                "AF_OTEL_TEMPO_OTLP_HTTP": f"127.0.0.1:{otlp_http}",
+                "AF_OTEL_TEMPO_OTLP_GRPC": f"127.0.0.1:{otlp_grpc}",
+                "AF_OTEL_TEMPO_DATA": str(directory / "tempo"),
+            },
+            directory=directory,
+            ready_url=f"http://127.0.0.1:{http}/ready",
+            url=f"http://127.0.0.1:{http}",
+            otlp_endpoint=f"http://127.0.0.1:{otlp_http}",
+        )
+
+    with _running(directory, make) as tempo:
+        yield tempo
+
+
+@contextlib.contextmanager
+def running_prometheus(directory: Path) -> Iterator[Prometheus]:
+    """A Prometheus with the local facility's own settings, and nothing to scrape."""
+
+    def make() -> Prometheus:
+        port = free_port()
+        config = directory / "prometheus.yaml"
+        # Beside its configuration it looks for the targets to scrape: here are none.
+        shutil.copyfile(ROOT / "af_otel" / "local" / "config" / "prometheus.yaml", config)
+        return Prometheus(
+            name="prometheus",
+            command=[
+                program("prometheus", "AF_OTEL_PROMETHEUS"),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={directory / 'prometheus'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                *prometheus_flags(),
+            ],
+            env={},
+            directory=directory,
+            ready_url=f"http://127.0.0.1:{port}/-/ready",
+            url=f"http://127.0.0.1:{port}",
+        )
+
+    with _running(directory, make) as prometheus:
+        yield prometheus
+
+
+def prometheus_flags() -> Sequence[str]:
+    from af_otel.local import servers
+
+    return servers.PROMETHEUS_FLAGS
+
+
+S = TypeVar("S", bound=Server)
+
+
+@contextlib.contextmanager
+def _running(directory: Path, make: Callable[[], S]) -> Iterator[S]:
+    directory.mkdir(parents=True, exist_ok=True)
+    for attempt in range(START_ATTEMPTS):
+        server = make()
+        try:
+            server.start()
+        except ServerEnded as error:
+            if "address already in use" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
+        except BaseException:
+            server.kill()
+            raise
+        else:
+            break
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def resource_spans(spans: Sequence[dict[str, Any]], resource: Mapping[str, Any]) -> dict[str, Any]:
+    """The OTLP JSON of `spans`, given as OTLP objects, under one resource."""
+    return {
+        "resource": {"attributes": otlp_attributes(resource)},
+        "scopeSpans": [{"scope": {"name": "test"}, "spans": list(spans)}],
+    }
+
+
+def otlp_attributes(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _otlp_value(value)} for key, value in attributes.items()]
+
+
+def _otlp_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, (list, tuple)):
+        return {"arrayValue": {"values": [_otlp_value(item) for item in value]}}
+    return {"stringValue": str(value)}
+
+
+def read_spans(path: Path) -> list[Span]:
+    """The spans in a file of the Collector's file exporter."""
+    return [
+        _span(span, _attributes(group.get("resource", {})), scope.get("scope", {}).get("name", ""))
+        for line in _lines(path)
+        for group in line.get("resourceSpans", ())
+        for scope in group.get("scopeSpans", ())
+        for span in scope.get("spans", ())
+    ]
+
+
+def read_points(path: Path) -> list[Point]:
+    """The metric points in a file of the Collector's file exporter."""
+    return [
+        point
+        for line in _lines(path)
+        for group in line.get("resourceMetrics", ())
+        for scope in group.get("scopeMetrics", ())
+        for metric in scope.get("metrics", ())
+        for point in _points(
+            metric, _attributes(group.get("resource", {})), scope.get("scope", {}).get("name", "")
+        )
+    ]
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # the last line, still being written
+
+
+def _span(span: dict[str, Any], resource: dict[str, Any], scope: str) -> Span:
+    status = span.get("status", {})
+    return {
+        "name": span.get("name", ""),
+        "trace_id": span["traceId"],
+        "span_id": span["spanId"],
+        "parent_id": span.get("parentSpanId") or None,
+        "kind": KINDS[span.get("kind", 0)],
+        "start": int(span.get("startTimeUnixNano", 0)),
+        "end": int(span.get("endTimeUnixNano", 0)),
+        "status": STATUSES[status.get("code", 0)],
+        "status_message": status.get("message", ""),
+        "attributes": _attributes(span),
+        "resource": resource,
+        "scope": scope,
+        "links": [
+            {
+                "trace_id": link["traceId"],
+                "span_id": link["spanId"],
+                "attributes": _attributes(link),
+            }
+            for link in span.get("links", ())
+        ],
+        "events": [
+            {
+                "name": event.get("name", ""),
+                "time": int(event.get("timeUnixNano", 0)),
+                "attributes": _attributes(event),
+            }
+            for event in span.get("events", ())
+        ],
+    }
+
+
+def _points(metric: dict[str, Any], resource: dict[str, Any], scope: str) -> Iterator[Point]:
+    for kind in ("sum", "gauge", "histogram", "exponentialHistogram"):
+        for point in metric.get(kind, {}).get("dataPoints", ()):
+            yield {
+                "name": metric["name"],
+                "unit": metric.get("unit", ""),
+                "kind": kind,
+                "value": _point_value(point),
+                "attributes": _attributes(point),
+                "resource": resource,
+                "scope": scope,
+                "time": int(point.get("timeUnixNano", 0)),
+            }
+
+
+def _point_value(point: dict[str, Any]) -> Any:
+    if "asInt" in point:
+        return int(point["asInt"])
+    if "asDouble" in point:
+        return point["asDouble"]
+    return {
+        "count": int(point.get("count", 0)),
+        "sum": point.get("sum", 0.0),
+        "bounds": point.get("explicitBounds", []),
+        "counts": [int(count) for count in point.get("bucketCounts", ())],
+    }
+
+
+def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
+    return {item["key"]: _value(item.get("value", {})) for item in holder.get("attributes", ())}
+
+
+def _value(value: dict[str, Any]) -> Any:
+    for kind, content in value.items():
+        if kind == "intValue":
+            return int(content)
+        if kind == "arrayValue":
+            return [_value(item) for item in content.get("values", ())]
+        if kind == "kvlistValue":
+            return {item["key"]: _value(item.get("value", {})) for item in content["values"]}
+        return content
+    return None
