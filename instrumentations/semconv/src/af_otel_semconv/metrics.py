@@ -1,0 +1,79 @@
+"""Metrics: name, unit (UCUM) and description of each instrument, and its histogram's bounds.
+
+Durations are histograms in seconds, never medians or means.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Instrument(NamedTuple):
+    """What `Meter.create_*` takes: use it as `meter.create_histogram(**SPAWN_DURATION.histogram)`."""
+
+    name: str
+    unit: str
+    description: str
+    boundaries: tuple[float, ...] = ()
+
+    @property
+    def histogram(self) -> dict[str, object]:
+        """Arguments of `create_histogram`."""
+        return {**self.plain, "explicit_bucket_boundaries_advisory": self.boundaries}
+
+    @property
+    def plain(self) -> dict[str, object]:
+        """Arguments of every other instrument."""
+        return {"name": self.name, "unit": self.unit, "description": self.description}
+
+
+# From a pod that is there to an image pulled onto a node that had to be started first.
+_SPAWN = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
+# From a cell that assigns a name to a fit that runs over night.
+_CELL = (0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200, 28800)
+_TASK = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
+_SESSION = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 604800)
+_BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10)
+_COUNT = (1, 10, 100, 1e3, 1e4, 1e5, 1e6)
+
+SPAWN_DURATION: Final = Instrument(
+    "jupyterhub.server.spawn.duration",
+    "s",
+    "From a user's wish for a server to its answer, or to the failure",
+    _SPAWN,
+)
+SERVER_ACTIVE: Final = Instrument("jupyterhub.server.active", "{server}", "Users' servers running")
+SESSION_DURATION: Final = Instrument(
+    "jupyterhub.session.duration", "s", "From a server's spawn to its end", _SESSION
+)
+
+KERNEL_ACTIVE: Final = Instrument("jupyter.kernel.active", "{kernel}", "Kernels running")
+KERNEL_START_DURATION: Final = Instrument(
+    "jupyter.kernel.start.duration", "s", "From the wish for a kernel to its process", _SPAWN
+)
+KERNEL_DEATH: Final = Instrument(
+    "jupyter.kernel.death", "{kernel}", "Kernels that ended without being asked to"
+)
+CELL_DURATION: Final = Instrument("jupyter.cell.duration", "s", "A cell's run in the kernel", _CELL)
+CELL_QUEUE_DURATION: Final = Instrument(
+    "jupyter.cell.queue.duration", "s", "A cell's wait for the kernel", _CELL
+)
+
+TASK_DURATION: Final = Instrument("dask.task.duration", "s", "Run time of every Dask task", _TASK)
+TASK_TRANSFER_DURATION: Final = Instrument(
+    "dask.task.transfer.duration", "s", "Time tasks waited for their inputs to arrive", _TASK
+)
+TASK_RESULT_SIZE: Final = Instrument("dask.task.result.size", "By", "Size of tasks' results", _BYTES)
+COMPUTE_DURATION: Final = Instrument(
+    "dask.compute.duration", "s", "From a graph's arrival at the scheduler to its last task", _CELL
+)
+COMPUTE_TASKS: Final = Instrument("dask.compute.tasks", "{task}", "Tasks of a graph", _COUNT)
+WORKER_COUNT: Final = Instrument("dask.worker.count", "{worker}", "Workers of the scheduler")
+WORKER_LOST: Final = Instrument(
+    "dask.worker.lost", "{worker}", "Workers that left without being asked to"
+)
+
+# Values of an attribute that a metric tells apart; later ones are counted as `other`.
+MAX_PREFIXES: Final = 50
+MAX_PROFILES: Final = 50
+MAX_KERNEL_NAMES: Final = 50
