@@ -1,0 +1,228 @@
+"""Which of a facility's processes is this? Answered in microseconds, for every Python there is.
+
+A process is known by what was executed (`sys.orig_argv`), not by its environment: kernels,
+terminals and workers inherit that. Where a library that we trace may be loaded, a finder waits for
+it; everything else of ours is imported behind that.
+"""
+
+import sys
+
+# Appended to sys.path, never prepended: what the environment brings has precedence.
+LIB = __file__.replace("\\", "/").rpartition("/")[0] + "/af_otel_lib"
+
+HUB = "hub"
+SERVER = "server"
+KERNEL = "kernel"
+SCHEDULER = "dask-scheduler"
+WORKER = "dask-worker"
+GATEWAY = "dask-gateway"
+CHILD = "multiprocessing"
+PYTHON = "python"
+
+_SERVERS = ("jupyterlab", "jupyter_server", "notebook", "nbclassic", "jupyterhub.singleuser")
+# What `python -m NAME` and the script NAME are; `dask` tells by its second word.
+ROLES = dict.fromkeys(_SERVERS, SERVER)
+ROLES.update(
+    {
+        "jupyterhub": HUB,
+        "jupyterhub-singleuser": SERVER,
+        "jupyter-lab": SERVER,
+        "jupyter-server": SERVER,
+        "jupyter-notebook": SERVER,
+        "jupyter-labhub": SERVER,
+        "jupyterhub.labhub": SERVER,
+        "ipykernel_launcher": KERNEL,
+        "ipykernel": KERNEL,
+        "dask-scheduler": SCHEDULER,
+        "dask-worker": WORKER,
+        "distributed.cli.dask_scheduler": SCHEDULER,
+        "distributed.cli.dask_worker": WORKER,
+        "dask-gateway-scheduler": SCHEDULER,
+        "dask-gateway-worker": WORKER,
+        "dask-gateway-server": GATEWAY,
+        "dask_gateway_server": GATEWAY,
+    }
+)
+_DASK = {"scheduler": SCHEDULER, "worker": WORKER}
+
+# Importing one of these is the sign that the library is used. Any process may become a Dask client.
+ANCHORS = {
+    HUB: ("jupyterhub.app",),
+    SERVER: ("jupyter_server.serverapp", "distributed"),
+    KERNEL: ("ipykernel.kernelapp", "distributed"),
+    SCHEDULER: ("distributed",),
+    WORKER: ("distributed",),
+    CHILD: ("distributed",),
+    PYTHON: ("distributed",),
+}
+
+# The versions that the payload works with, [from, to): one that the environment brings instead of ours
+# must lie within, or nothing is imported.
+FITS = {
+    "opentelemetry-api": ((1, 45), (2,)),
+    "opentelemetry-sdk": ((1, 45), (2,)),
+    "opentelemetry-semantic-conventions": ((0, 66), (1,)),
+    "opentelemetry-exporter-http-transport": ((0, 66), (0, 67)),
+    "opentelemetry-exporter-otlp-common": ((0, 66), (0, 67)),
+    "opentelemetry-exporter-otlp-json-common": ((0, 66), (0, 67)),
+    "opentelemetry-exporter-otlp-json-http": ((0, 66), (0, 67)),
+    "opentelemetry-proto-json": ((0, 66), (0, 67)),
+    "urllib3": ((1, 26), (3,)),
+    "typing_extensions": ((4, 5), (5,)),
+    "af-otel": ((0, 1), (0, 2)),
+    "af-otel-semconv": ((0, 1), (0, 2)),
+    "af-otel-instrumentation-jupyterhub": ((0, 1), (0, 2)),
+    "af-otel-instrumentation-jupyter-server": ((0, 1), (0, 2)),
+    "af-otel-instrumentation-ipykernel": ((0, 1), (0, 2)),
+    "af-otel-instrumentation-dask": ((0, 1), (0, 2)),
+}
+
+
+def start():
+    """Recognise this process and wait for the libraries that its role may load."""
+    from os import environ  # in memory since before `site`
+
+    for name in ("AF_OTEL_DISABLED", "OTEL_SDK_DISABLED"):
+        if environ.get(name, "").strip().lower() in ("true", "1", "yes", "on"):
+            return
+    role = recognise(sys.orig_argv)
+    anchors = ANCHORS.get(role)
+    if anchors:
+        sys.meta_path.insert(0, AfterImport(role, anchors))
+
+
+def recognise(argv):
+    """Return the role of a process with this command line; None for what never loads a library of ours."""
+    kind, what, rest = executed(argv)
+    if kind == "c":
+        if "multiprocessing.spawn" in what:
+            return CHILD
+        return None if "multiprocessing.resource_tracker" in what else PYTHON
+    name = what if kind == "m" else what.replace("\\", "/").rpartition("/")[2]
+    if name == "dask":
+        return _DASK.get(rest[0] if rest else "", PYTHON)
+    return ROLES.get(name, PYTHON)
+
+
+def executed(argv):
+    """Split a command line of the interpreter into how it runs, what it runs, and that one's arguments.
+
+    How is "m", "c" or "" for a script or nothing at all. The options are read as getopt does
+    (CPython's Python/getopt.c): `-Bm name`, `-mname` and `-W ignore -m name` all run a module.
+    """
+    index = 1
+    while index < len(argv):
+        word = argv[index]
+        if len(word) < 2 or word[0] != "-":
+            return "", word, argv[index + 1 :]
+        index += 1
+        if word == "--":
+            break
+        if word.startswith("--"):
+            index += word == "--check-hash-based-pycs"
+            continue
+        for at, flag in enumerate(word[1:], 2):
+            if flag not in "mcWX":
+                continue
+            attached = word[at:]
+            if not attached:
+                index += 1
+            if flag in "mc":
+                value = attached or (argv[index - 1] if index <= len(argv) else "")
+                return flag, value, argv[index:]
+            break
+    return "", argv[index] if index < len(argv) else "", argv[index + 1 :]
+
+
+# What is wrong with this environment's packages: None until it was looked at, then "" if nothing is.
+misfits = None
+
+
+class AfterImport:
+    """A finder that finds nothing itself: it learns when an anchor has been imported."""
+
+    def __init__(self, role, anchors):
+        self.role = role
+        self.waiting = set(anchors)
+
+    def find_spec(self, name, path=None, target=None):
+        """Return the anchor's own spec with a loader that tells us when it is done."""
+        if name not in self.waiting:
+            return None
+        self.waiting.discard(name)
+        for finder in sys.meta_path:
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find else None
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = Then(spec.loader, self.role)
+                return spec
+        return None
+
+
+class Then:
+    """A module's own loader, and then us."""
+
+    def __init__(self, loader, role):
+        self.loader = loader
+        self.role = role
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def create_module(self, spec):
+        """Create the module as its own loader does."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        """Run the module as its own loader does, leave no trace of us in it, and start tracing."""
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        trace(self.role, module.__name__)
+
+
+def trace(role, anchor):
+    """Instrument a library that was just imported, or say in one line why not."""
+    global misfits
+    try:
+        if misfits is None:
+            misfits = misfit()
+            if misfits:
+                say(misfits)
+            else:
+                sys.path.append(LIB)
+        if not misfits:
+            from af_otel.runtime.activate import activate
+
+            activate(role, anchor)
+    except Exception as error:
+        say(
+            "this process runs untraced: %s: %s; set AF_OTEL_DISABLED=1 to silence this"
+            % (type(error).__name__, error)
+        )
+
+
+def misfit():
+    """Return what is wrong with the environment's own packages, an empty string if nothing is."""
+    from importlib.metadata import Distribution
+    from re import match
+
+    for name, (first, end) in FITS.items():
+        for found in Distribution.discover(name=name):
+            version = tuple(map(int, match(r"(\d+)\.(\d+)", found.version).groups()))
+            if first <= version < end:
+                break
+            return (
+                "this process runs untraced: %s %s of this environment does not fit, af-otel needs "
+                ">=%s,<%s; install that, or set AF_OTEL_DISABLED=1 to silence this"
+                % (name, found.version, ".".join(map(str, first)), ".".join(map(str, end)))
+            )
+    return ""
+
+
+def say(line):
+    """Write one line to the process' stderr: never to a kernel's, which is a cell's output."""
+    stream = sys.__stderr__
+    if stream is not None:
+        stream.write("af-otel: %s\n" % line)
+        stream.flush()
