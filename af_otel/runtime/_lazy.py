@@ -1,0 +1,137 @@
+"""Providers that cost nothing until they are used, and then load behind the host's back."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from af_otel_semconv import services
+from opentelemetry import trace
+from opentelemetry.metrics import Meter, MeterProvider
+from opentelemetry.metrics._internal import _ProxyMeterProvider  # made for just this: late set-up
+from opentelemetry.util._decorator import _agnosticcontextmanager
+
+from af_otel.runtime import _exit
+from af_otel.runtime._log import say
+
+if TYPE_CHECKING:
+    from af_otel.runtime._sdk import Providers
+
+# A span that starts while the SDK still loads waits for it this long at most, then goes untraced. It
+# happens when a kernel's first cell follows its start within a tenth of a second.
+WAIT = 2.0
+
+_BY_ROLE = {
+    "hub": services.JUPYTERHUB,
+    "server": services.JUPYTER_SERVER,
+    "kernel": services.JUPYTER_KERNEL,
+    "dask-scheduler": services.DASK_SCHEDULER,
+    "dask-worker": services.DASK_WORKER,
+    "dask-gateway": services.DASK_GATEWAY,
+}
+# A process that its command line does not tell is what it first makes: the nanny's child a worker.
+_BY_SCOPE = {"worker": services.DASK_WORKER, "scheduler": services.DASK_SCHEDULER}
+
+
+class Loader:
+    """Loads the SDK once, when the first tracer or meter of this process is asked for."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.meters = _ProxyMeterProvider()
+        self.providers: Providers | None = None
+        self._begun = threading.Lock()
+        self._done = threading.Event()
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def begin(self, scope: str) -> None:
+        """Start loading, at the first call; the scope's name tells what this process makes."""
+        if not self._begun.acquire(blocking=False):
+            return
+        service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
+            scope.rpartition(".")[2], services.DASK_CLIENT
+        )
+        _exit.on_sigterm(self.finish)
+        atexit.register(self.finish)
+        threading.Thread(
+            target=self._load, args=(service,), name="af-otel-start", daemon=True
+        ).start()
+
+    def wait(self) -> Providers | None:
+        """Return the providers; None when they could not be loaded, or not in time."""
+        if not self._done.is_set():
+            self._done.wait(WAIT)
+        return self.providers
+
+    def finish(self) -> None:
+        """Send what is queued and stop, within the bound that the settings give."""
+        providers = self.wait()
+        if providers is not None:
+            providers.shutdown()
+
+    def _load(self, service: str) -> None:
+        try:
+            from af_otel.runtime._sdk import load
+
+            self.providers = load(service, self.role)
+            self.meters.on_set_meter_provider(self.providers.meters)
+        except Exception as error:
+            say(f"this process runs untraced: {type(error).__name__}: {error}")
+        finally:
+            self._done.set()
+
+    def _after_fork(self) -> None:
+        """Load anew in a child that was forked while we were loading: the thread is not in it."""
+        if not self._done.is_set():
+            self._begun, self._done = threading.Lock(), threading.Event()
+
+
+class LazyTracerProvider(trace.TracerProvider):
+    """Hands out tracers whose first span waits for the SDK."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> trace.Tracer:
+        """Return a tracer and start loading what is behind it."""
+        self._loader.begin(instrumenting_module_name)
+        return _LazyTracer(self._loader, instrumenting_module_name, *args, **kwargs)
+
+
+class _LazyTracer(trace.Tracer):
+    def __init__(self, loader: Loader, *args: Any, **kwargs: Any) -> None:
+        self._loader = loader
+        self._args = args, kwargs
+        self._tracer: trace.Tracer | None = None
+
+    def _real(self) -> trace.Tracer:
+        if self._tracer is None:
+            providers = self._loader.wait()
+            if providers is None:
+                return trace.NoOpTracer()
+            args, kwargs = self._args
+            self._tracer = providers.traces.get_tracer(*args, **kwargs)
+        return self._tracer
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        return self._real().start_span(*args, **kwargs)
+
+    @_agnosticcontextmanager
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:
+        with self._real().start_as_current_span(*args, **kwargs) as span:
+            yield span
+
+
+class LazyMeterProvider(MeterProvider):
+    """Hands out meters; what they record before the SDK is there is dropped, not waited for."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def get_meter(self, name: str, *args: Any, **kwargs: Any) -> Meter:
+        """Return a meter and start loading what is behind it."""
+        self._loader.begin(name)
+        return self._loader.meters.get_meter(name, *args, **kwargs)

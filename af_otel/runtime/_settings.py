@@ -1,0 +1,95 @@
+"""The standard `OTEL_*` variables, read so that a broken one costs one line and nothing else.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from af_otel.runtime._log import say
+
+JSON = "http/json"
+PROTOBUF = "http/protobuf"
+_SIGNALS = ("TRACES", "METRICS")
+
+
+def _number(name: str, default: int, *, least: int = 1) -> int:
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        say(f"{name}={raw!r} is no whole number from {least}; {default} is used")
+        return default
+    return value
+
+
+def _choice(name: str, default: str, known: tuple[str, ...]) -> str:
+    value = os.environ.get(name, "").strip().lower() or default
+    if value not in known:
+        say(f"{name}={value!r} is not one of {', '.join(known)}; {default} is used")
+        return default
+    return value
+
+
+def _protocol(signal: str) -> str:
+    general = _choice("OTEL_EXPORTER_OTLP_PROTOCOL", JSON, (JSON, PROTOBUF))
+    return _choice(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", general, (JSON, PROTOBUF))
+
+
+def _exporter(signal: str) -> str:
+    """Return `otlp`, `console` or `none`; an endpoint that is no URL is as good as none."""
+    exporter = _choice(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "console", "none"))
+    for name in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        endpoint = os.environ.get(name, "").strip()
+        if not endpoint:
+            continue
+        if exporter == "otlp" and not _is_url(endpoint):
+            say(f"{name}={endpoint!r} is no http(s) URL such as http://collector:4318; nothing is exported")
+            return "none"
+        break
+    return exporter
+
+
+def _is_url(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment asks for; durations in milliseconds, as the variables have them."""
+
+    traces_exporter: str = field(default_factory=lambda: _exporter("TRACES"))
+    metrics_exporter: str = field(default_factory=lambda: _exporter("METRICS"))
+    traces_protocol: str = field(default_factory=lambda: _protocol("TRACES"))
+    metrics_protocol: str = field(default_factory=lambda: _protocol("METRICS"))
+    queue_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048))
+    batch_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512))
+    # Half of the specification's 5 s: who looks at a running session should see it.
+    schedule_delay: int = field(default_factory=lambda: _number("OTEL_BSP_SCHEDULE_DELAY", 2500))
+    metric_interval: int = field(
+        default_factory=lambda: _number("OTEL_METRIC_EXPORT_INTERVAL", 60_000)
+    )
+    metric_timeout: int = field(
+        default_factory=lambda: _number("OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
+    )
+    # Time that the end of a process may wait for its last telemetry.
+    flush_timeout: int = field(default_factory=lambda: _number("AF_OTEL_FLUSH_TIMEOUT", 2000, least=0))
+    # Span longer than this is marked as open, so that it is seen when the process dies in it.
+    pending_after: int = field(default_factory=lambda: _number("AF_OTEL_PENDING_AFTER", 1000))
+    exception_texts: bool = field(
+        default_factory=lambda: _choice(
+            "AF_OTEL_EXCEPTION_TEXTS", "false", ("true", "false")
+        )
+        == "true"
+    )
