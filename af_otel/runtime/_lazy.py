@@ -68,7 +68,7 @@ class Loader:
 
     def finish(self) -> None:
         """Send what is queued and stop, within the bound that the settings give."""
-        providers = self.wait()
+        providers = self.wait() if self._begun.locked() else None
         if providers is not None:
             providers.shutdown()
 

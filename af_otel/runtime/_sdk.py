@@ -1,0 +1,252 @@
+"""The SDK's providers for this process. Importing this module is what the lazy providers put off."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from opentelemetry import baggage, metrics, propagate, trace
+from opentelemetry.metrics import MeterProvider as MeterProviderAPI
+from opentelemetry.sdk import metrics as sdk_metrics
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricExporter,
+    MetricReader,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    ConsoleSpanExporter,
+    SpanExporter,
+    SpanExportResult,
+)
+
+from af_otel.runtime import _privacy
+from af_otel.runtime._log import quieten_exporters, say
+from af_otel.runtime._settings import JSON, PROTOBUF, Settings
+from af_otel.runtime._spans import PendingSpans, SessionAttributes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The distribution whose version is `service.version`, by role.
+_VERSIONS = {
+    "hub": "jupyterhub",
+    "server": "jupyter-server",
+    "kernel": "ipykernel",
+    "dask-gateway": "dask-gateway-server",
+}
+
+
+class Providers:
+    """The providers of this process, ours or those that were there before.
+
+    Attributes
+    ----------
+    traces, meters
+        What instrumentations make spans and measurements with.
+    """
+
+    def __init__(
+        self,
+        traces: trace.TracerProvider,
+        meters: MeterProviderAPI,
+        parts: Sequence[Any] = (),
+        flush_timeout: int = 0,
+    ) -> None:
+        self.traces = traces
+        self.meters = meters
+        self._parts = parts
+        self._flush_timeout = flush_timeout
+
+    def shutdown(self) -> None:
+        """Send what is queued, all parts at once, for as long as the settings allow; then stop."""
+        ends = time.monotonic() + self._flush_timeout / 1000
+        threads = [
+            threading.Thread(target=self._stop, args=(part,), name="af-otel-stop", daemon=True)
+            for part in self._parts
+        ]
+        self._parts = ()
+        for thread in threads:
+            with suppress(RuntimeError):  # 3.12 starts no threads while it shuts down
+                thread.start()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, ends - time.monotonic()))
+
+    def _stop(self, part: Any) -> None:
+        with suppress(Exception):
+            part.shutdown(timeout_millis=self._flush_timeout)
+
+
+def load(service: str, role: str) -> Providers:
+    """Make the providers, set them as the global ones, and return them.
+
+    A provider that the process has set already is used as it is.
+
+    Parameters
+    ----------
+    service
+        `service.name` of this process, unless the environment sets one.
+    role
+        As the bootstrap has it.
+    """
+    settings = Settings()
+    quieten_exporters()
+    resource = _resource(service, role)
+    parts: list[Any] = []
+
+    traces = trace.get_tracer_provider()
+    if isinstance(traces, trace.ProxyTracerProvider):
+        traces, processors = _traces(settings, resource, role)
+        parts += processors
+        # Not `set_tracer_provider`: that can be done once, and it is the user's to do.
+        trace._TRACER_PROVIDER = traces  # noqa: SLF001
+    meters = metrics.get_meter_provider()
+    if type(meters).__name__ == "_ProxyMeterProvider":
+        meters = _meters(settings, resource)
+        parts.append(meters)
+        metrics._internal._METER_PROVIDER = meters  # noqa: SLF001
+        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)  # noqa: SLF001
+    return Providers(traces, meters, parts, settings.flush_timeout)
+
+
+def _resource(service: str, role: str) -> Resource:
+    attributes: dict[str, str] = {"service.instance.id": str(uuid4())}
+    given = Resource.create().attributes
+    if str(given.get("service.name", "unknown_service")).startswith("unknown_service"):
+        attributes["service.name"] = service
+    if "service.version" not in given:
+        with suppress(metadata.PackageNotFoundError):
+            attributes["service.version"] = metadata.version(_VERSIONS.get(role, "distributed"))
+    return Resource.create(attributes)
+
+
+def _traces(
+    settings: Settings, resource: Resource, role: str
+) -> tuple[TracerProvider, list[Any]]:
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(SessionAttributes(_inherited(role)))
+    exporter = _span_exporter(settings)
+    if exporter is None:
+        return provider, []
+    batches = BatchSpanProcessor(
+        PrivateSpanExporter(exporter, texts=settings.exception_texts),
+        max_queue_size=settings.queue_size,
+        schedule_delay_millis=settings.schedule_delay,
+        max_export_batch_size=min(settings.batch_size, settings.queue_size),
+    )
+    pending = PendingSpans(batches.on_end, after=settings.pending_after / 1000)
+    provider.add_span_processor(pending)
+    provider.add_span_processor(batches)
+    return provider, [_Spans(pending, batches)]
+
+
+class _Spans:
+    """The end of the traces: first the markers of what is open, then the queue."""
+
+    def __init__(self, pending: PendingSpans, batches: BatchSpanProcessor) -> None:
+        self.pending = pending
+        self.batches = batches
+
+    def shutdown(self, timeout_millis: int) -> None:
+        self.pending.shutdown()
+        self.batches._batch_processor.shutdown(timeout_millis)  # noqa: SLF001 - the bounded one
+
+
+def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider:
+    exporter = _metric_exporter(settings)
+    readers: list[MetricReader] = []
+    if exporter is not None:
+        readers.append(
+            PeriodicExportingMetricReader(
+                exporter,
+                export_interval_millis=settings.metric_interval,
+                export_timeout_millis=settings.metric_timeout,
+            )
+        )
+    return sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+
+
+def _inherited(role: str) -> dict[str, object]:
+    """Return the baggage that this process was started with; a hub serves many sessions and has none."""
+    if role == "hub":
+        return {}
+    carrier = {"baggage": os.environ.get("BAGGAGE", "")}
+    return dict(baggage.get_all(propagate.extract(carrier)))
+
+
+def _span_exporter(settings: Settings) -> SpanExporter | None:
+    if settings.traces_exporter == "none":
+        return None
+    if settings.traces_exporter == "console":
+        return ConsoleSpanExporter()
+    if settings.traces_protocol == PROTOBUF:
+        with suppress(ImportError):
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
+                OTLPSpanExporter as Protobuf,
+            )
+
+            return Protobuf()
+        _say_no_protobuf()
+    from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _metric_exporter(settings: Settings) -> MetricExporter | None:
+    if settings.metrics_exporter == "none":
+        return None
+    if settings.metrics_exporter == "console":
+        return ConsoleMetricExporter()
+    if settings.metrics_protocol == PROTOBUF:
+        with suppress(ImportError):
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+                OTLPMetricExporter as Protobuf,
+            )
+
+            return Protobuf()
+        _say_no_protobuf()
+    from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
+
+    return OTLPMetricExporter()
+
+
+def _say_no_protobuf() -> None:
+    say(
+        f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
+        f"which this environment does not have; {JSON} is used"
+    )
+
+
+class PrivateSpanExporter(SpanExporter):
+    """Takes secrets out of spans on the way to an exporter, and says once when that gets nowhere."""
+
+    def __init__(self, exporter: SpanExporter, *, texts: bool) -> None:
+        self.exporter = exporter
+        self.texts = texts
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export what may be exported."""
+        result = self.exporter.export(_privacy.scrub(spans, texts=self.texts))
+        if result is not SpanExportResult.SUCCESS:
+            say(
+                "the Collector does not take telemetry; it is dropped until it does again. "
+                "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
+            )
+        return result
+
+    def shutdown(self) -> None:
+        """Stop the exporter, also one that waits to try again."""
+        self.exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Do nothing: what is exported is sent."""
+        return self.exporter.force_flush(timeout_millis)
