@@ -1,0 +1,133 @@
+"""Spans as plain data, read from OTLP JSON in either of its dialects.
+
+The OTLP specification, and with it the Collector's file exporter, writes ids in hex and enums as
+numbers; Tempo answers with protobuf's own JSON, in which ids are base64 and enums are names.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from af_otel_semconv import attributes as names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+_STATUSES = ("unset", "ok", "error")
+_HEX_DIGITS = {16, 32}  # of a span's id and a trace's: 8 and 16 bytes are never as long in base64
+
+
+@dataclass(frozen=True)
+class Link:
+    """Another span, most often of another trace, that this one came from."""
+
+    trace_id: str
+    span_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A moment within a span; `time` is in nanoseconds since the epoch."""
+
+    name: str
+    time: int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One span; times are nanoseconds since the epoch, ids are hex, `parent_id` of a root is ""."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    service: str
+    start: int
+    end: int
+    parent_id: str = ""
+    kind: str = "internal"
+    status: str = "unset"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """From start to end."""
+        return (self.end - self.start) / 1e9
+
+    @property
+    def instance(self) -> str:
+        """What tells this span's process from every other one of its service."""
+        return str(self.resource.get("service.instance.id", ""))
+
+    @property
+    def pending_for(self) -> str:
+        """The id of the open span that this one is a marker for, or ""."""
+        if not self.attributes.get(names.PENDING):
+            return ""
+        return str(self.attributes.get(names.PENDING_SPAN_ID, ""))
+
+
+def parse(traces: Mapping[str, Any]) -> Iterator[Span]:
+    """All spans in an OTLP JSON object: a line of the Collector's file, or an answer of Tempo's."""
+    for group in traces.get("resourceSpans") or traces.get("batches") or ():
+        resource = _attributes(group.get("resource", {}))
+        for scope in group.get("scopeSpans", ()):
+            for span in scope.get("spans", ()):
+                yield _span(span, resource)
+
+
+def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    return Span(
+        trace_id=_id(span["traceId"]),
+        span_id=_id(span["spanId"]),
+        parent_id=_id(span.get("parentSpanId") or ""),
+        name=span.get("name", ""),
+        service=str(resource.get("service.name", "")),
+        kind=_enum(span.get("kind", 0), _KINDS, "SPAN_KIND_"),
+        start=int(span.get("startTimeUnixNano", 0)),
+        end=int(span.get("endTimeUnixNano", 0)),
+        status=_enum(span.get("status", {}).get("code", 0), _STATUSES, "STATUS_CODE_"),
+        attributes=_attributes(span),
+        resource=resource,
+        events=tuple(
+            Event(event.get("name", ""), int(event.get("timeUnixNano", 0)), _attributes(event))
+            for event in span.get("events", ())
+        ),
+        links=tuple(
+            Link(_id(link["traceId"]), _id(link["spanId"]), _attributes(link))
+            for link in span.get("links", ())
+        ),
+    )
+
+
+def _id(text: str) -> str:
+    return text if not text or len(text) in _HEX_DIGITS else base64.b64decode(text).hex()
+
+
+def _enum(value: int | str, known: tuple[str, ...], prefix: str) -> str:
+    if isinstance(value, str):
+        return value.removeprefix(prefix).lower()
+    return known[value] if value < len(known) else str(value)
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
+    return {item["key"]: _value(item.get("value", {})) for item in holder.get("attributes", ())}
+
+
+def _value(value: Mapping[str, Any]) -> Any:
+    for kind, content in value.items():
+        if kind == "intValue":
+            return int(content)
+        if kind == "arrayValue":
+            return [_value(item) for item in content.get("values", ())]
+        if kind == "kvlistValue":
+            return {item["key"]: _value(item.get("value", {})) for item in content["values"]}
+        return content
+    return None
