@@ -5,7 +5,7 @@ Durations are histograms in seconds, never medians or means.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class Instrument(NamedTuple):
@@ -17,12 +17,12 @@ class Instrument(NamedTuple):
     boundaries: tuple[float, ...] = ()
 
     @property
-    def histogram(self) -> dict[str, object]:
+    def histogram(self) -> dict[str, Any]:
         """Arguments of `create_histogram`."""
         return {**self.plain, "explicit_bucket_boundaries_advisory": self.boundaries}
 
     @property
-    def plain(self) -> dict[str, object]:
+    def plain(self) -> dict[str, Any]:
         """Arguments of every other instrument."""
         return {"name": self.name, "unit": self.unit, "description": self.description}
 
