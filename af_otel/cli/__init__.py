@@ -1,5 +1,54 @@
 """The `af-otel` command: one file a command, registered here."""
 
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+from af_otel import __version__
+from af_otel.cli.env import env
+from af_otel.cli.payload import payload
+from af_otel.cli.run import run
+from af_otel.errors import AfOtelError
+
+app = typer.Typer(
+    name="af-otel",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_HERE = "A facility on this machine"
+_INJECT = "Injection"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"af-otel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def af_otel(
+    version: Annotated[  # noqa: ARG001 - its callback acts
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """OpenTelemetry for analysis facilities: sessions as linked traces and honest metrics."""
+
+
+app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
+app.command(rich_help_panel=_INJECT)(env)
+app.command(rich_help_panel=_INJECT)(payload)
+
+
+def main() -> None:
+    """Run the command; an error that a person can mend is printed as one, without a traceback."""
+    try:
+        app()
+    except AfOtelError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

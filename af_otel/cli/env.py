@@ -1,0 +1,57 @@
+"""`af-otel env`: the variables that turn tracing on, for a unit file or an image."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from af_otel import payload
+
+
+class Format(str, Enum):
+    """How the variables are written."""
+
+    SHELL = "shell"
+    SYSTEMD = "systemd"
+    DOCKERFILE = "dockerfile"
+    JSON = "json"
+
+
+_LINES = {
+    Format.SHELL: "export {name}={quoted}",
+    Format.SYSTEMD: 'Environment="{name}={value}"',
+    Format.DOCKERFILE: 'ENV {name}="{value}"',
+}
+
+
+def env(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--payload",
+            help="Directory or zip file that `af-otel payload` made; this machine's own by default.",
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="The Collector's OTLP/HTTP address.", metavar="URL")
+    ] = "http://localhost:4318",
+    facility: Annotated[
+        str, typer.Option(help="The facility's name, as `service.namespace`.", metavar="NAME")
+    ] = "",
+    form: Annotated[Format, typer.Option("--format", help="What the lines are for.")] = Format.SHELL,
+) -> None:
+    """Print the variables that put af-otel into every Python process that has them."""
+    variables = payload.environment(directory.absolute() if directory else payload.cached(), {})
+    variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    if facility:
+        variables["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={facility}"
+    if form is Format.JSON:
+        typer.echo(json.dumps(variables, indent=2))
+        return
+    for name, value in variables.items():
+        typer.echo(_LINES[form].format(name=name, value=value, quoted=shlex.quote(value)))

@@ -1,0 +1,34 @@
+"""`af-otel run`: any command, traced."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Annotated
+
+import typer
+
+from af_otel import payload
+from af_otel.errors import AfOtelError
+
+
+def run(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND [ARGS]...", help="What to run, as it stands.")
+    ],
+) -> None:
+    """Run a command with af-otel in every Python process that it starts.
+
+    Where to send is taken from the standard `OTEL_*` variables. The command takes this process' place: its
+    exit code and signals are its own.
+
+    Example: `OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 af-otel run -- jupyterhub`
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise AfOtelError(
+            f"`{command[0]}` is no command that can be run",
+            where="PATH",
+            hint="name a program on PATH, or its path",
+        )
+    os.execve(program, command, os.environ | payload.environment(payload.cached(), os.environ))  # noqa: S606

@@ -1,0 +1,247 @@
+"""What is injected into a facility's processes: one directory or zip file, for every Python.
+
+A payload is `sitecustomize.py` and `af_otel_boot.py` at its head, and under `af_otel_lib/` pure Python:
+OpenTelemetry's API and SDK, the OTLP JSON exporter, and ours. It is made from the packages installed
+beside this one, the same bytes from the same versions.
+"""
+
+from __future__ import annotations
+
+import base64
+import compileall
+import hashlib
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib import metadata, util
+from io import BytesIO
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+from af_otel.errors import AfOtelError
+
+LIB = "af_otel_lib"
+# A ConfigMap holds 1 MiB, its names included.
+CONFIGMAP_LIMIT = 1024 * 1024
+
+_THIRD_PARTY = (
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-semantic-conventions",
+    "opentelemetry-exporter-http-transport",
+    "opentelemetry-exporter-otlp-common",
+    "opentelemetry-exporter-otlp-json-common",
+    "opentelemetry-exporter-otlp-json-http",
+    "opentelemetry-proto-json",
+    "urllib3",
+    "typing_extensions",
+)
+# Distribution, package, and the modules of it that a traced process loads (all where there are none).
+_OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("af-otel", "af_otel", ("__init__.py", "py.typed", "runtime")),
+    ("af-otel-semconv", "af_otel_semconv", ()),
+    ("af-otel-instrumentation-jupyterhub", "af_otel_instrumentation.jupyterhub", ()),
+    ("af-otel-instrumentation-jupyter-server", "af_otel_instrumentation.jupyter_server", ()),
+    ("af-otel-instrumentation-ipykernel", "af_otel_instrumentation.ipykernel", ()),
+    ("af-otel-instrumentation-dask", "af_otel_instrumentation.dask", ()),
+)
+# `instrumentor.py` is the door for `opentelemetry-instrument` and needs its package.
+_LEFT_OUT = {"__pycache__", "instrumentor.py"}
+# Of the semantic conventions' thousand generated names the SDK reads these; the rest is half the payload.
+_SEMCONV = "opentelemetry/semconv/"
+_SEMCONV_KEPT = (
+    "opentelemetry/semconv/__init__.py",
+    "opentelemetry/semconv/py.typed",
+    "opentelemetry/semconv/version",
+    "opentelemetry/semconv/schemas.py",
+    "opentelemetry/semconv/attributes/",
+    "opentelemetry/semconv/resource/",
+    "opentelemetry/semconv/_incubating/attributes/otel_attributes.py",
+    "opentelemetry/semconv/_incubating/metrics/otel_metrics.py",
+)
+
+
+def build(target: Path) -> Path:
+    """Write a payload into the directory `target`, which appears whole or not at all.
+
+    Parameters
+    ----------
+    target
+        A directory that is not there, is empty, or holds a payload, which is replaced.
+
+    Raises
+    ------
+    AfOtelError
+        `target` holds something else or cannot be written, or a part of the payload is not installed.
+    """
+    if target.exists() and not _is_payload(target):
+        raise AfOtelError(
+            f"`{target}` is there and is no payload",
+            where=str(target),
+            hint="name a new directory, or remove this one first",
+        )
+    files = _files()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            fresh = Path(scratch) / "payload"
+            for name, content in files.items():
+                path = fresh / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            if target.exists():
+                target.rename(Path(scratch) / "old")
+            fresh.rename(target)
+    except OSError as error:
+        raise AfOtelError(
+            f"The payload cannot be written: {error.strerror}",
+            where=str(error.filename or target),
+            hint="name a directory that you may write to",
+        ) from error
+    return target
+
+
+def archive() -> bytes:
+    """Return a payload as a zip file, which works on `PYTHONPATH` as it is; the same bytes every time."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
+        for name, content in _files().items():
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            entry.create_system = 3  # Unix, on whatever this runs
+            package.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def configmap(name: str, namespace: str) -> str:
+    """Return a ConfigMap that carries the payload as `payload.zip`.
+
+    Raises
+    ------
+    AfOtelError
+        The payload has grown past what a ConfigMap holds.
+    """
+    content = archive()
+    if len(content) > CONFIGMAP_LIMIT - 4096:
+        raise AfOtelError(
+            f"The payload has {len(content)} bytes, more than a ConfigMap holds",
+            where=name,
+            hint="build it into the images with `af-otel payload DIR`",
+        )
+    encoded = base64.b64encode(content).decode()
+    return (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
+        f"  name: {name}\n  namespace: {namespace}\n"
+        f"binaryData:\n  payload.zip: {encoded}\n"
+    )
+
+
+def cached() -> Path:
+    """Return a payload directory for this machine, with byte code, made at first use.
+
+    It lies in the user's cache by the hash of its content, so that two versions do not meet.
+    """
+    files = _files()
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0" + content)
+    tag = f"{digest.hexdigest()[:12]}-{sys.implementation.cache_tag}"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    target = home / "af-otel" / "payload" / tag
+    if not _is_payload(target):
+        build(target)
+        compileall.compile_dir(
+            target, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+        )
+    return target
+
+
+def environment(payload: Path, around: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that put a payload into every Python process that inherits them.
+
+    Parameters
+    ----------
+    payload
+        The payload's directory or zip file.
+    around
+        The environment that the processes have so far; what is on its `PYTHONPATH` stays, behind us.
+    """
+    rest = [
+        entry
+        for entry in around.get("PYTHONPATH", "").split(os.pathsep)
+        if entry and entry != str(payload)
+    ]
+    return {"PYTHONPATH": os.pathsep.join([str(payload), *rest])}
+
+
+def _is_payload(target: Path) -> bool:
+    try:
+        return not any(target.iterdir()) or (target / "af_otel_boot.py").is_file()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise AfOtelError(
+            f"`{target}` cannot be read: {error.strerror}",
+            where=str(target),
+            hint="name a directory that you may read and write",
+        ) from error
+
+
+def _files() -> dict[str, bytes]:
+    """Return the payload's files by their path, in order."""
+    found = dict(_heads())
+    for name in _THIRD_PARTY:
+        found.update(_third_party(name))
+    for name, package, kept in _OURS:
+        found.update(_ours(name, package, kept))
+    return dict(sorted(found.items()))
+
+
+def _heads() -> Iterator[tuple[str, bytes]]:
+    site = Path(__file__).parent / "bootstrap" / "site"
+    for path in site.glob("*.py"):
+        yield path.name, path.read_bytes()
+
+
+def _third_party(name: str) -> Iterator[tuple[str, bytes]]:
+    distribution = metadata.distribution(name)
+    for file in distribution.files or ():
+        path = file.as_posix()
+        if ".dist-info/" in path:
+            kept = "/licenses/" in path or path.endswith("entry_points.txt")
+        else:
+            kept = file.suffix in {".py", ".typed"} or path.endswith("/py.typed")
+            kept = kept and not path.startswith("..") and "/contrib/emscripten/" not in path
+        if path.startswith(_SEMCONV):
+            kept = kept and path.startswith(_SEMCONV_KEPT)
+        if kept and "__pycache__" not in path:
+            yield f"{LIB}/{path}", Path(str(file.locate())).read_bytes()
+    yield _dist_info(name, distribution.version)
+
+
+def _ours(name: str, package: str, kept: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    spec = util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise AfOtelError(
+            f"`{name}` is not installed, so the payload would lack it",
+            where=sys.prefix,
+            hint=f"pip install {name}",
+        )
+    root = Path(spec.origin).parent
+    for path in root.rglob("*"):
+        inside = path.relative_to(root)
+        if path.is_file() and not _LEFT_OUT & set(inside.parts) and path.suffix != ".pyc":
+            if kept and inside.parts[0] not in kept:
+                continue
+            yield f"{LIB}/{package.replace('.', '/')}/{inside.as_posix()}", path.read_bytes()
+    yield _dist_info(name, metadata.version(name))
+
+
+def _dist_info(name: str, version: str) -> tuple[str, bytes]:
+    """Return what `importlib.metadata` needs to know a distribution, without its page-long description."""
+    folder = f"{name.replace('-', '_')}-{version}.dist-info"
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    return f"{LIB}/{folder}/METADATA", text.encode()
