@@ -1,0 +1,31 @@
+"""What the process that started this one handed down: its span and its baggage, W3C formats."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from af_otel_semconv import carriers
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link
+
+_KEYS = (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE, carriers.ENV_BAGGAGE)
+
+
+class Origin(NamedTuple):
+    """Where this process comes from."""
+
+    context: Context  # baggage, and no span: what starts in it is a root
+    links: tuple[Link, ...]  # to the span that started this process, if there is one
+
+    @classmethod
+    def of_environment(cls) -> Origin:
+        """Read this process' environment."""
+        carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
+        context = propagate.extract(carrier, context=Context())
+        span = trace.get_current_span(context).get_span_context()
+        return cls(
+            context=trace.set_span_in_context(trace.INVALID_SPAN, context),
+            links=(Link(span),) if span.is_valid else (),
+        )
