@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests: the payload, a real Collector, and every Python of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# Helpers of the tests (`servers`, `pythons`, `facility`) are imported by name from this directory.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# A run under tracing would trace its own tests, and a developer's settings would reach the servers.
+for _name in [name for name in os.environ if name.startswith(("OTEL_", "TRACEPARENT", "BAGGAGE"))]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def payload(tmp_path_factory):
+    """A payload directory as `af-otel payload` writes it."""
+    from af_otel import payload
+
+    return payload.build(tmp_path_factory.mktemp("payload") / "payload")
+
+
+@pytest.fixture
+def collector(tmp_path):
+    """A real Collector of this test alone."""
+    from servers import running_collector
+
+    with running_collector(tmp_path / "collector") as running:
+        yield running

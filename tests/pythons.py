@@ -1,0 +1,41 @@
+"""The Pythons of this machine: on PATH, and pyenv's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TRACED = ("3.10", "3.11", "3.12", "3.13", "3.14")
+UNTOUCHED = ("2.7", "3.6", "3.7", "3.8", "3.9")
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    """The path of an interpreter by its `major.minor`."""
+    found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [*versions.glob("*/bin/python")]
+    candidates += [Path(path) for version in TRACED + UNTOUCHED
+                   if (path := shutil.which(f"python{version}"))]
+    for path in candidates:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        # Python 2 answers on stderr; a shim of pyenv's for a version not chosen fails.
+        said = re.match(r"Python (\d+\.\d+)", answer.stdout or answer.stderr)
+        if answer.returncode == 0 and said:
+            found.setdefault(said[1], str(path))
+    return found
+
+
+def venv(python: str, directory: Path, *requirements: str) -> str:
+    """Make a virtual environment with some distributions and return its interpreter."""
+    subprocess.run(["uv", "venv", "-q", "-p", python, directory], check=True)
+    interpreter = str(directory / "bin" / "python")
+    subprocess.run(
+        ["uv", "pip", "install", "-q", "--python", interpreter, *requirements], check=True
+    )
+    return interpreter

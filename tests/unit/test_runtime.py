@@ -1,0 +1,297 @@
+"""What a traced process loads: settings that are broken, spans that hold secrets, processes that fork or die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from af_otel.runtime import _log, _privacy
+from af_otel.runtime._sdk import PrivateSpanExporter
+from af_otel.runtime._settings import Settings
+from af_otel.runtime._spans import PendingSpans, SessionAttributes
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def said(monkeypatch, capfd):
+    """What the runtime has said on stderr."""
+    monkeypatch.setattr(_log, "_said", set())
+    return lambda: capfd.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "used"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "queue_size", 2048),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "queue_size", 2048),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1.5", "schedule_delay", 2500),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces_protocol", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "jaeger", "traces_exporter", "otlp"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces_exporter", "none"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "metrics_exporter", "none"),
+    ],
+)
+def test_a_broken_setting_costs_one_line(monkeypatch, said, name, value, field, used):
+    """The line names variable and value, and what is used instead; other settings stand."""
+    monkeypatch.setenv(name, value)
+    assert getattr(Settings(), field) == used
+    (line,) = said()
+    assert name in line
+    assert repr(value) in line
+
+
+def test_settings_are_the_standard_variables(monkeypatch, said):
+    """What is set rightly is taken as it is, without a word."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318/x")
+    settings = Settings()
+    assert (settings.schedule_delay, settings.metrics_exporter, settings.traces_exporter) == (
+        100, "none", "otlp",
+    )  # fmt: skip
+    assert said() == []
+
+
+def private_spans(make, *, texts=False):
+    """Return the spans that `make(tracer)` gives, as they leave the process."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(PrivateSpanExporter(memory, texts=texts)))
+    make(provider.get_tracer("test"))
+    return memory.get_finished_spans()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("url.query", "token=s3cret&limit=3", "token=[redacted]&limit=3"),
+        ("url.full", "http://h/hub/oauth?code=s3cret&state=s3cret", "http://h/hub/oauth?code=[redacted]&state=[redacted]"),
+        ("http.target", "/x?_xsrf=s3cret", "/x?_xsrf=[redacted]"),
+        ("http.url", "https://me:s3cret@host/x", "https://[redacted]@host/x"),
+        ("log", "Authorization: Bearer s3cret.s3cret", "Authorization: Bearer [redacted]"),
+        ("words", ("token s3crets3cret", "b"), ("token [redacted]", "b")),
+        ("http.request.header.cookie", "s3cret", None),
+        ("http.request.header.authorization", ("s3cret",), None),
+        ("JUPYTERHUB_API_TOKEN", "s3cret", None),
+        ("api_key", "s3cret", None),
+        ("status.code", 200, 200),
+        ("dask.worker.state", "running", "running"),
+        ("url.path", "/hub/api/users", "/hub/api/users"),
+        ("question", "is 1=1 a token of love?", "is 1=1 a token of love?"),
+    ],
+)
+def test_secrets_are_taken_out_and_the_rest_is_kept(key, value, kept):
+    """By the attribute's name, or by what a value looks like."""
+    (span,) = private_spans(lambda tracer: tracer.start_span("x", attributes={key: value}).end())
+    assert span.attributes.get(key) == kept
+    assert "s3cret" not in span.to_json()
+
+
+def fail(tracer):
+    with pytest.raises(ValueError), tracer.start_as_current_span("x"):
+        raise ValueError("s3cret in the user's data")
+
+
+def test_an_exception_is_told_by_its_type_alone():
+    """Its text and its stack trace quote data and source; they stay unless asked for."""
+    (span,) = private_spans(fail)
+    (event,) = span.events
+    assert dict(event.attributes) == {"exception.type": "ValueError", "exception.escaped": "False"}
+    assert (span.status.status_code.name, span.status.description) == ("ERROR", None)
+    (told,) = private_spans(fail, texts=True)
+    assert "s3cret" in told.events[0].attributes["exception.message"]
+
+
+def test_a_span_with_nothing_to_hide_is_the_same_object():
+    """Scrubbing copies only what it changes."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    provider.get_tracer("x").start_span("run cell", attributes={"a": 1, "b": "c"}).end()
+    spans = memory.get_finished_spans()
+    assert _privacy.scrub(spans)[0] is spans[0]
+
+
+def test_session_and_user_come_from_baggage_then_from_the_environment():
+    """The context's baggage wins over what the process was started with; nothing else in it is taken."""
+    from opentelemetry import baggage
+
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SessionAttributes({"session.id": "env", "other": "x"}))
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    tracer = provider.get_tracer("test")
+    tracer.start_span("inherited").end()
+    context = baggage.set_baggage("session.id", "carried", baggage.set_baggage("mail", "me@x"))
+    tracer.start_span("carried", context=context).end()
+    tracer.start_span("own", context=context, attributes={"session.id": "own"}).end()
+    tracer.start_span("long", context=baggage.set_baggage("session.id", "x" * 5000)).end()
+    assert [dict(span.attributes) for span in memory.get_finished_spans()] == [
+        {"session.id": "env"}, {"session.id": "carried"}, {"session.id": "own"}, {},
+    ]  # fmt: skip
+
+
+def test_a_span_that_stays_open_is_marked_once():
+    """The marker lies beside the span, names it, and short spans get none; the watch is bounded."""
+    marked = []
+    pending = PendingSpans(marked.append, after=0.2, limit=3)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(pending)
+    tracer = provider.get_tracer("test")
+    tracer.start_span("short").end()
+    parent = tracer.start_span("parent")
+    from opentelemetry import trace
+
+    child = tracer.start_span("run cell", context=trace.set_span_in_context(parent))
+    many = [tracer.start_span("many") for _ in range(5)]
+    deadline = time.monotonic() + 20
+    while len(marked) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pending.shutdown()
+    assert [span.name for span in marked] == ["parent", "run cell", "many"]
+    marker = marked[1]
+    assert marker.attributes["af_otel.pending.span_id"] == f"{child.get_span_context().span_id:016x}"
+    assert marker.context.trace_id == child.get_span_context().trace_id
+    assert marker.context.span_id != child.get_span_context().span_id
+    assert marker.parent == parent.get_span_context()
+    assert len(many) == 5
+
+
+def traced(body, payload_path, **env):
+    """Start a process under a payload that makes spans with the providers of the runtime."""
+    code = textwrap.dedent("""
+        import os, signal, sys, time
+        sys.path.append(os.environ["LIB"])
+        from af_otel.runtime._lazy import LazyTracerProvider, LazyMeterProvider, Loader
+        loader = Loader("kernel")
+        tracer = LazyTracerProvider(loader).get_tracer("test")
+        meter = LazyMeterProvider(loader).get_meter("test")
+    """)
+    return subprocess.Popen(
+        [sys.executable, "-c", code + textwrap.dedent(body)],
+        env={**os.environ, "LIB": str(payload_path / "af_otel_lib"), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
+    """A script that ends at once, one that is terminated, and one that forks all keep their spans."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    ended = traced("tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env)
+    terminated = traced(
+        "tracer.start_span('terminated').end(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+        payload, **env,
+    )  # fmt: skip
+    forked = traced(
+        """
+        tracer.start_span('before').end()
+        if os.fork() == 0:
+            tracer.start_span('in child').end()
+            sys.exit(0)
+        os.wait()
+        tracer.start_span('after').end()
+        """,
+        payload, **env,
+    )  # fmt: skip
+    for process in (ended, terminated, forked):
+        process.communicate(timeout=60)
+    assert [p.returncode for p in (ended, terminated, forked)] == [0, -signal.SIGTERM, 0]
+    names = {"ended", "terminated", "before", "in child", "after"}
+    collector.wait_for_spans(lambda spans: {span["name"] for span in spans} >= names)
+
+
+def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, collector):
+    """What the parent has queued is sent once, not once per child."""
+    process = traced(
+        """
+        import multiprocessing
+        def work(n): tracer.start_span(f'child {n}').end()
+        tracer.start_span('queued').end()
+        with multiprocessing.get_context('fork').Pool(2) as pool: pool.map(work, range(4)); pool.close(); pool.join()
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    collector.wait_for_span("queued")
+    assert len(collector.spans("queued")) == 1
+
+
+def test_without_a_collector_a_process_says_so_once(payload):
+    """Nothing listens: one line says what is wrong, whatever number of batches is lost."""
+    process = traced(
+        """
+        for n in range(20): tracer.start_span('x').end(); time.sleep(0.1)
+        time.sleep(1)
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_EXPORTER_OTLP_TIMEOUT="0.2", OTEL_METRICS_EXPORTER="none",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    (line,) = err.splitlines()
+    assert "the Collector does not take telemetry" in line
+
+
+def test_a_collector_that_never_answers_does_not_hold_the_end_of_a_process(payload):
+    """It accepts and is silent for ever; the process ends by its own bound."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = traced(
+            "tracer.start_span('x').end()", payload,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            OTEL_EXPORTER_OTLP_TIMEOUT="3600", AF_OTEL_FLUSH_TIMEOUT="500",
+        )  # fmt: skip
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_provider_that_is_there_is_used(payload):
+    """Our instrumentation's spans go where the process already sends its own; nothing is replaced."""
+    process = traced(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor, ConsoleSpanExporter
+        theirs = TracerProvider(); theirs.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        loader = Loader("kernel"); trace.set_tracer_provider(theirs)
+        LazyTracerProvider(loader).get_tracer("test").start_span("ours").end()
+        assert trace.get_tracer_provider() is theirs
+        """.replace('loader = Loader("kernel"); ', ""),
+        payload, OTEL_METRICS_EXPORTER="none", PYTHONPATH=str(ROOT / "tests" / "unit"),
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["name"] == "ours"
+
+
+def test_a_user_may_set_a_provider_of_their_own_later(payload):
+    """Ours was not set for good: the user's call works without a warning, our spans go on."""
+    process = traced(
+        """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        assert loader.wait() is not None
+        assert trace.get_tracer_provider() is loader.providers.traces
+        theirs = TracerProvider(); trace.set_tracer_provider(theirs)
+        assert trace.get_tracer_provider() is theirs
+        assert tracer.start_span('ours').is_recording()
+        """,
+        payload, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
