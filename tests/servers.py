@@ -135,6 +135,7 @@ class Server:
     env: Mapping[str, str]
     directory: Path
     ready_url: str
+    grace: float = 15  # seconds between SIGTERM and SIGKILL
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -154,21 +155,28 @@ class Server:
                 start_new_session=True,
             )
         process = self.process
-        wait_for(lambda: process.poll() is not None or answers(self.ready_url), str(self), timeout)
+        try:
+            wait_for(
+                lambda: process.poll() is not None or answers(self.ready_url), self.name, timeout
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._last_words()}") from None
         if process.poll() is not None:
-            tail = self.log.read_text(errors="replace")[-2000:]
-            raise ServerEnded(f"{self.name} ended with {process.returncode}:\n{tail}")
+            raise ServerEnded(f"{self.name} ended with {process.returncode}\n{self._last_words()}")
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout: float = 15) -> None:
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2000:]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the process; one that does not follow is killed."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(how)
         try:
-            self.process.wait(timeout)
+            self.process.wait(self.grace)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(timeout)
+            self.process.wait(self.grace)
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
@@ -312,6 +320,7 @@ def running_tempo(directory: Path) -> Iterator[Tempo]:
             },
             directory=directory,
             ready_url=f"http://127.0.0.1:{http}/ready",
+            grace=2,  # see tempo.yaml: it may never end, but has its data safe long before
             url=f"http://127.0.0.1:{http}",
             otlp_endpoint=f"http://127.0.0.1:{otlp_http}",
         )
