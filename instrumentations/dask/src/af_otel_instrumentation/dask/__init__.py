@@ -1,1 +1,64 @@
-"""Placeholder until the instrumentation lands."""
+"""Trace Dask computations from the submitting code to the workers, and count every task.
+
+`instrument` hooks the classes of `distributed` that this process may make: clients carry the current
+context to the scheduler, schedulers make a `compute graph` span of what arrives, workers run tasks
+inside its context. It covers clusters and clients that are made afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from af_otel_instrumentation.dask._hooks import Hooks
+
+SUPPORTS = ("distributed>=2024.12.1",)
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_hooks: Hooks | None = None
+
+
+def instrument(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+) -> None:
+    """Hook `distributed`; a second call changes nothing.
+
+    Parameters
+    ----------
+    tracer_provider, meter_provider
+        Asked for a tracer and a meter when a scheduler or worker is made; None is the global one.
+    """
+    global _hooks  # noqa: PLW0603
+    with _lock:
+        if _hooks is not None:
+            return
+        from af_otel_instrumentation.dask import client, scheduler, worker
+        from af_otel_instrumentation.dask._hooks import Hooks
+
+        hooks = Hooks()
+        try:
+            client.hook(hooks)
+            scheduler.hook(hooks, tracer_provider, meter_provider)
+            worker.hook(hooks, tracer_provider)
+        except Exception:
+            hooks.undo()
+            _log.warning("Dask runs untraced: distributed is not as expected", exc_info=True)
+            return
+        _hooks = hooks
+
+
+def uninstrument() -> None:
+    """Leave `distributed` as `instrument` found it; what is open ends as cancelled."""
+    global _hooks  # noqa: PLW0603
+    with _lock:
+        if _hooks is not None:
+            _hooks.undo()
+            _hooks = None

@@ -1,0 +1,73 @@
+"""Wrap a host's methods on their class, and put back what was there."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_log = logging.getLogger("af_otel_instrumentation.dask")
+_said: set[str] = set()
+
+
+class Hooks:
+    """The wrapped methods of one `instrument` call.
+
+    Attributes
+    ----------
+    active
+        False once undone: a wrapper that could not be taken out, because somebody wrapped it, then
+        only calls through.
+    """
+
+    def __init__(self) -> None:
+        self.active = True
+        self._undo: list[Callable[[], None]] = []
+
+    def wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
+        """Replace `owner.name` by what `make` makes of it."""
+        inherited = name not in vars(owner)
+        wrapped = getattr(owner, name)
+        wrapper = functools.wraps(wrapped)(make(wrapped))
+        setattr(owner, name, wrapper)
+
+        def restore() -> None:
+            if vars(owner).get(name) is not wrapper:
+                return
+            if inherited:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, wrapped)
+
+        self._undo.append(restore)
+
+    def on_undo(self, call: Callable[[], None]) -> None:
+        """Call this, too, when the hooks are undone."""
+        self._undo.append(call)
+
+    def undo(self) -> None:
+        """Restore everything, last first."""
+        self.active = False
+        while self._undo:
+            with harmless("uninstrument"):
+                self._undo.pop()()
+
+
+@contextmanager
+def harmless(where: str) -> Iterator[None]:
+    """Keep our exceptions from the host; the first at each place is logged."""
+    try:
+        yield
+    except Exception:
+        complain(where)
+
+
+def complain(where: str) -> None:
+    """Log the exception being handled, once per place."""
+    if where not in _said:
+        _said.add(where)
+        _log.warning("telemetry failed in `%s`; Dask goes on", where, exc_info=True)

@@ -1,0 +1,211 @@
+"""Run tasks inside their computation's context, and tell what share of it this worker had.
+
+One `worker share` span stands for all tasks of a computation on a worker. It is made when the worker
+has had none of them for a while, with the times of the first and the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from af_otel_semconv import attributes, spans
+from af_otel_semconv.carriers import DASK_ANNOTATION
+from distributed.worker import Worker
+from distributed.worker_state_machine import ExecuteFailureEvent, ExecuteSuccessEvent
+from opentelemetry import context, propagate, trace
+
+from af_otel_instrumentation.dask._hooks import complain, harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Tracer, TracerProvider
+
+    from af_otel_instrumentation.dask._hooks import Hooks
+
+# A share ends after this long without a task; a computation's next one waits twice as long, so that
+# tasks which come every few seconds for hours make a dozen spans and not thousands.
+IDLE = 1.0
+MAX_IDLE = 300.0
+# Shares that a worker keeps open; beyond that the oldest end early.
+MAX_OPEN = 1000
+
+
+class _Share:
+    """What a worker has done of one computation since it was last idle in it."""
+
+    __slots__ = (
+        "compute",
+        "context",
+        "erred",
+        "idle_since",
+        "patience",
+        "running",
+        "start",
+        "stop",
+        "tasks",
+        "worker",
+    )
+
+    def __init__(self, worker: str, carrier: dict[str, str], patience: float) -> None:
+        self.worker = worker
+        self.context = propagate.extract(carrier, context=context.Context())
+        self.patience = patience
+        self.running = self.tasks = self.erred = 0
+        self.start = self.stop = self.compute = 0.0
+        self.idle_since = 0.0
+
+
+class Shares:
+    """The shares of one worker; used on its event loop only."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._open: OrderedDict[str, _Share] = OrderedDict()
+        self._patience: OrderedDict[str, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def begin(self, worker: Any, key: Any) -> _Share | None:
+        """Enter the task's computation: its context becomes current in this asyncio task."""
+        annotations = worker.state.tasks[key].annotations
+        carrier = annotations.get(DASK_ANNOTATION) if annotations else None
+        if not carrier:
+            return None
+        name = carrier.get("traceparent", "")
+        share = self._open.get(name)
+        if share is None:
+            if len(self._open) >= MAX_OPEN:
+                self._end(next(iter(self._open)))
+            share = self._open[name] = _Share(
+                str(worker.name), carrier, self._patience.get(name, IDLE)
+            )
+        share.running += 1
+        # Never detached: this is the asyncio task of one execution, and its context ends with it.
+        context.attach(share.context)
+        return share
+
+    def end(self, share: _Share, outcome: Any) -> None:
+        """Count a task that ended; the outcome is None if it was cut short."""
+        share.running -= 1
+        failed = isinstance(outcome, ExecuteFailureEvent)
+        if (failed or isinstance(outcome, ExecuteSuccessEvent)) and outcome.start is not None:
+            share.tasks += 1
+            share.erred += failed
+            share.compute += max(0.0, outcome.stop - outcome.start)
+            share.start = min(share.start or outcome.start, outcome.start)
+            share.stop = max(share.stop, outcome.stop)
+        if share.running == 0:
+            share.idle_since = time.monotonic()
+            if self._closed:
+                self.close()
+            elif self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(IDLE, self._sweep)
+
+    def close(self, *, running: bool = False) -> None:
+        """End the shares that are idle, or all; later ones end with their last task."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for name in [name for name, share in self._open.items() if running or not share.running]:
+            self._end(name)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        with harmless("worker share"):
+            now = time.monotonic()
+            idle = {name: share for name, share in self._open.items() if not share.running}
+            for name, share in idle.items():
+                if now - share.idle_since >= share.patience:
+                    self._end(name)
+            if any(name in self._open for name in idle):
+                self._timer = asyncio.get_running_loop().call_later(IDLE, self._sweep)
+
+    def _end(self, name: str) -> None:
+        share = self._open.pop(name)
+        if not share.tasks:
+            return
+        self._patience[name] = min(MAX_IDLE, 2 * share.patience)
+        self._patience.move_to_end(name)
+        if len(self._patience) > MAX_OPEN:
+            self._patience.popitem(last=False)
+        self._tracer.start_span(
+            spans.WORKER_SHARE,
+            context=share.context,
+            start_time=int(share.start * 1e9),
+            attributes={
+                attributes.WORKER_NAME: share.worker,
+                attributes.TASKS: share.tasks,
+                attributes.TASKS_ERRED: share.erred,
+                attributes.COMPUTE_DURATION: share.compute,
+            },
+        ).end(int(share.stop * 1e9))
+
+
+def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
+    """Hook the workers that this process makes.
+
+    `execute` runs in an asyncio task of its own per Dask task, and `distributed` hands its context to the
+    executor's thread. A process pool gets none.
+    """
+    shares: WeakKeyDictionary[Any, Shares] = WeakKeyDictionary()
+
+    def make_init(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            wrapped(self, *args, **kwargs)
+            if hooks.active:
+                with harmless("Worker.__init__"):
+                    tracer = trace.get_tracer(__name__, tracer_provider=tracer_provider)
+                    shares[self] = Shares(tracer)
+
+        return __init__
+
+    def make_execute(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        async def execute(self: Any, key: Any, *args: Any, **kwargs: Any) -> Any:
+            share = None
+            if hooks.active:
+                try:
+                    mine = shares.get(self)
+                    if mine is not None:
+                        share = mine.begin(self, key)
+                except Exception:
+                    complain("Worker.execute")
+            if share is None:
+                return await wrapped(self, key, *args, **kwargs)
+            outcome = None
+            try:
+                outcome = await wrapped(self, key, *args, **kwargs)
+            finally:
+                try:
+                    mine.end(share, outcome)  # type: ignore[union-attr]
+                except Exception:
+                    complain("Worker.execute")
+            return outcome
+
+        return execute
+
+    def make_close(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        async def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+            # First what is idle: a nanny that loses its patience kills the process meanwhile.
+            end_shares(self, running=False)
+            try:
+                return await wrapped(self, *args, **kwargs)
+            finally:
+                end_shares(self, running=True)
+
+        return close
+
+    def end_shares(worker: Any, *, running: bool) -> None:
+        with harmless("Worker.close"):
+            mine = shares.get(worker)
+            if mine is not None:
+                mine.close(running=running)
+
+    hooks.wrap(Worker, "__init__", make_init)
+    hooks.wrap(Worker, "execute", make_execute)
+    hooks.wrap(Worker, "close", make_close)
