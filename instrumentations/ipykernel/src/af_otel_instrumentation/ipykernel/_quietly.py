@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from traitlets.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,12 @@ def quietly(function: Callable[P, R]) -> Callable[P, R | None]:
         except Exception:
             if not said:
                 said = True
-                # A warning with its traceback would end up in the user's notebook.
-                logging.getLogger(function.__module__).debug("telemetry failed", exc_info=True)
-                logging.getLogger(function.__module__).warning(
-                    "Telemetry of `%s` failed; the work goes on without it", function.__qualname__
+                # The kernel application's own log. The root logger's last resort is stderr, which
+                # here is the cell's output.
+                get_logger().warning(
+                    "Telemetry of `%s` failed; the work goes on without it",
+                    function.__qualname__,
+                    exc_info=True,
                 )
             return None
 

@@ -1,0 +1,51 @@
+"""What the spawner handed down in the environment: its span and its baggage, W3C formats."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import NamedTuple
+
+from af_otel_semconv import attributes as attr
+from af_otel_semconv import carriers
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link
+
+_KEYS = (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE, carriers.ENV_BAGGAGE)
+
+
+class Origin(NamedTuple):
+    """Where this server comes from."""
+
+    parent: Context  # the spawn's span, if there is one, and the session's baggage
+    context: Context  # the baggage, and no span: what starts in it is a root
+    links: tuple[Link, ...]  # to what the session's traces hang on
+
+    @classmethod
+    def of_environment(cls) -> Origin:
+        """Read this process' environment; a session without an id gets one."""
+        carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
+        parent = propagate.extract(carrier, context=Context())
+        if not baggage.get_baggage(attr.SESSION_ID, parent):
+            parent = baggage.set_baggage(attr.SESSION_ID, uuid.uuid4().hex, parent)
+        span = trace.get_current_span(parent).get_span_context()
+        return cls(
+            parent=parent,
+            context=trace.set_span_in_context(trace.INVALID_SPAN, parent),
+            links=(Link(span),) if span.is_valid else (),
+        )
+
+    def started_as(self, span: trace.Span) -> Origin:
+        """Return the same with links to the server's own start where nobody spawned it."""
+        own = span.get_span_context()
+        if self.links or not own.is_valid:
+            return self
+        return self._replace(links=(Link(own),))
+
+
+def inject_into_environment(environment: dict[str, str], context: Context) -> None:
+    """Hand `context` down to a process that is started with `environment`."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier, context)
+    environment.update({key.upper().replace("-", "_"): carrier[key] for key in carrier})
