@@ -1,0 +1,62 @@
+"""`af-otel trace`: the story of a session or a trace, as a tree."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the signature
+from typing import Annotated
+
+import typer
+
+_PLAIN_WIDTH = 1000  # of a pipe or a file: room for every line, and nothing is cut
+
+
+def trace(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TRACE|SESSION|last]", help="Id of a trace or a session; or the newest."
+        ),
+    ] = "last",
+    *,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The facility's state directory.")
+    ] = None,
+    tempo: Annotated[
+        str | None, typer.Option(metavar="URL", help="A Tempo, instead of the facility's.")
+    ] = None,
+    whole_session: Annotated[
+        bool, typer.Option("--session", help="The whole session that the trace belongs to.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every span: fold none of many alike.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON on stdout.")] = False,
+) -> None:
+    """Tell what a session, or one trace, did: each span under what set it off."""
+    from rich.console import Console
+
+    from af_otel.backends import find
+    from af_otel.backends.tempo import Tempo
+    from af_otel.cli._story import Lines, heading
+
+    story = find.story(Tempo(tempo or _of_facility(state)), what, whole_session=whole_session)
+    if as_json:
+        json.dump(story.as_json(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    for line in heading(story):
+        console.print(line)
+    console.print()
+    console.print(Lines(story, console.width, everything=everything).table)
+
+
+def _of_facility(state: Path | None) -> str:
+    from af_otel.local import control
+    from af_otel.local.state import State
+
+    return control.require(State.at(state)).urls["tempo"]
