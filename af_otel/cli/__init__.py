@@ -8,9 +8,14 @@ from typing import Annotated
 import typer
 
 from af_otel import __version__
+from af_otel.cli.down import down
 from af_otel.cli.env import env
+from af_otel.cli.logs import logs
 from af_otel.cli.payload import payload
 from af_otel.cli.run import run
+from af_otel.cli.status import status
+from af_otel.cli.trace import trace
+from af_otel.cli.up import up
 from af_otel.errors import AfOtelError
 
 app = typer.Typer(
@@ -21,6 +26,7 @@ app = typer.Typer(
 )
 
 _HERE = "A facility on this machine"
+_LOOK = "What was seen"
 _INJECT = "Injection"
 
 
@@ -40,6 +46,9 @@ def af_otel(
     """OpenTelemetry for analysis facilities: sessions as linked traces and honest metrics."""
 
 
+for command in (up, down, status, logs):
+    app.command(rich_help_panel=_HERE)(command)
+app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)
