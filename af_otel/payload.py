@@ -14,13 +14,16 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
 from importlib import metadata, util
 from io import BytesIO
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 LIB = "af_otel_lib"
 # A ConfigMap holds 1 MiB, its names included.

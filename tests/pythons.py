@@ -20,8 +20,9 @@ def installed() -> dict[str, str]:
     found = {f"{sys.version_info[0]}.{sys.version_info[1]}": sys.executable}
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [*versions.glob("*/bin/python")]
-    candidates += [Path(path) for version in TRACED + UNTOUCHED
-                   if (path := shutil.which(f"python{version}"))]
+    candidates += [
+        Path(path) for version in TRACED + UNTOUCHED if (path := shutil.which(f"python{version}"))
+    ]
     for path in candidates:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
         # Python 2 answers on stderr; a shim of pyenv's for a version not chosen fails.

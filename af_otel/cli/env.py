@@ -43,7 +43,9 @@ def env(
     facility: Annotated[
         str, typer.Option(help="The facility's name, as `service.namespace`.", metavar="NAME")
     ] = "",
-    form: Annotated[Format, typer.Option("--format", help="What the lines are for.")] = Format.SHELL,
+    form: Annotated[
+        Format, typer.Option("--format", help="What the lines are for.")
+    ] = Format.SHELL,
 ) -> None:
     """Print the variables that put af-otel into every Python process that has them."""
     variables = payload.environment(directory.absolute() if directory else payload.cached(), {})

@@ -40,7 +40,9 @@ def payload(
         _write(target, payloads.archive())
     else:
         payloads.build(target)
-        typer.echo(f"{target}: put it on PYTHONPATH, see `af-otel env --payload {target}`", err=True)
+        typer.echo(
+            f"{target}: put it on PYTHONPATH, see `af-otel env --payload {target}`", err=True
+        )
 
 
 def _write(target: Path, content: bytes) -> None:

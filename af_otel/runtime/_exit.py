@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 
 def on_sigterm(finish: Callable[[], None]) -> None:
@@ -21,7 +24,7 @@ def on_sigterm(finish: Callable[[], None]) -> None:
         return
     owner = os.getpid()
 
-    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def handler(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         if os.getpid() == owner:
             finish()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from af_otel_semconv import services
@@ -18,6 +17,8 @@ from af_otel.runtime import _exit
 from af_otel.runtime._log import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from af_otel.runtime._sdk import Providers
 
 # A span that starts while the SDK still loads waits for it this long at most, then goes untraced. It

@@ -46,9 +46,7 @@ def scrub_text(text: str) -> str:
     return text
 
 
-def _scrub(
-    attributes: Mapping[str, Any] | None, *, texts: bool
-) -> tuple[dict[str, Any], bool]:
+def _scrub(attributes: Mapping[str, Any] | None, *, texts: bool) -> tuple[dict[str, Any], bool]:
     """Return attributes fit to leave, and whether anything was taken out."""
     clean: dict[str, Any] = {}
     changed = False

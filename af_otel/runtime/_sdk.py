@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from opentelemetry import baggage, metrics, propagate, trace
-from opentelemetry.metrics import MeterProvider as MeterProviderAPI
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
@@ -35,6 +34,8 @@ from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from opentelemetry.metrics import MeterProvider as MeterProviderAPI
 
 # The distribution whose version is `service.version`, by role.
 _VERSIONS = {
@@ -108,13 +109,13 @@ def load(service: str, role: str) -> Providers:
         traces, processors = _traces(settings, resource, role)
         parts += processors
         # Not `set_tracer_provider`: that can be done once, and it is the user's to do.
-        trace._TRACER_PROVIDER = traces  # noqa: SLF001
+        trace._TRACER_PROVIDER = traces
     meters = metrics.get_meter_provider()
     if type(meters).__name__ == "_ProxyMeterProvider":
         meters = _meters(settings, resource)
         parts.append(meters)
-        metrics._internal._METER_PROVIDER = meters  # noqa: SLF001
-        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)  # noqa: SLF001
+        metrics._internal._METER_PROVIDER = meters
+        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)
     return Providers(traces, meters, parts, settings.flush_timeout)
 
 
@@ -129,9 +130,7 @@ def _resource(service: str, role: str) -> Resource:
     return Resource.create(attributes)
 
 
-def _traces(
-    settings: Settings, resource: Resource, role: str
-) -> tuple[TracerProvider, list[Any]]:
+def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerProvider, list[Any]]:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
     exporter = _span_exporter(settings)
@@ -158,7 +157,7 @@ class _Spans:
 
     def shutdown(self, timeout_millis: int) -> None:
         self.pending.shutdown()
-        self.batches._batch_processor.shutdown(timeout_millis)  # noqa: SLF001 - the bounded one
+        self.batches._batch_processor.shutdown(timeout_millis)
 
 
 def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider:

@@ -51,7 +51,9 @@ def _exporter(signal: str) -> str:
         if not endpoint:
             continue
         if exporter == "otlp" and not _is_url(endpoint):
-            say(f"{name}={endpoint!r} is no http(s) URL such as http://collector:4318; nothing is exported")
+            say(
+                f"{name}={endpoint!r} is no http(s) URL such as http://collector:4318; nothing is exported"
+            )
             return "none"
         break
     return exporter
@@ -84,12 +86,13 @@ class Settings:
         default_factory=lambda: _number("OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
     )
     # Time that the end of a process may wait for its last telemetry.
-    flush_timeout: int = field(default_factory=lambda: _number("AF_OTEL_FLUSH_TIMEOUT", 2000, least=0))
+    flush_timeout: int = field(
+        default_factory=lambda: _number("AF_OTEL_FLUSH_TIMEOUT", 2000, least=0)
+    )
     # Span longer than this is marked as open, so that it is seen when the process dies in it.
     pending_after: int = field(default_factory=lambda: _number("AF_OTEL_PENDING_AFTER", 1000))
     exception_texts: bool = field(
-        default_factory=lambda: _choice(
-            "AF_OTEL_EXCEPTION_TEXTS", "false", ("true", "false")
+        default_factory=lambda: (
+            _choice("AF_OTEL_EXCEPTION_TEXTS", "false", ("true", "false")) == "true"
         )
-        == "true"
     )

@@ -40,7 +40,11 @@ class SessionAttributes(SpanProcessor):
         carried = baggage.get_all(parent_context)
         for key in _FROM_BAGGAGE:
             value = carried.get(key) or self.inherited.get(key)
-            if isinstance(value, str) and len(value) <= _LONGEST and key not in (span.attributes or {}):
+            if (
+                isinstance(value, str)
+                and len(value) <= _LONGEST
+                and key not in (span.attributes or {})
+            ):
                 span.set_attribute(key, value)
 
 
@@ -76,16 +80,14 @@ class PendingSpans(SpanProcessor):
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Watch the span."""
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled or len(self._open) >= self.limit:
             return
         self._open[context.span_id] = (time.monotonic() + self.after, span)
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._watch, name="af-otel-pending", daemon=True
-            )
+            self._thread = threading.Thread(target=self._watch, name="af-otel-pending", daemon=True)
             self._thread.start()
         elif len(self._open) == 1:
             self._wake.set()
@@ -101,7 +103,7 @@ class PendingSpans(SpanProcessor):
         self._wake.set()
         self._mark(float("inf"))
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Do nothing: markers wait for nothing."""
         return True
 

@@ -106,7 +106,9 @@ def test_the_next_sitecustomize_is_run_as_if_it_came_first(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("problem", ["raise ValueError('theirs')", "import not_there", "syntax error"])
+@pytest.mark.parametrize(
+    "problem", ["raise ValueError('theirs')", "import not_there", "syntax error"]
+)
 def test_a_sitecustomize_that_raises_says_what_it_always_said(tmp_path, problem):
     """The interpreter's report and its exit code are the same with and without us."""
     (tmp_path / "sitecustomize.py").write_text(problem)
@@ -177,7 +179,9 @@ def test_the_payload_fits_itself(boot, payload):
     """Every distribution in the payload is checked for in the environment, and its own version fits."""
     from importlib.metadata import distributions
 
-    inside = {d.metadata["Name"]: d.version for d in distributions(path=[str(payload / "af_otel_lib")])}
+    inside = {
+        d.metadata["Name"]: d.version for d in distributions(path=[str(payload / "af_otel_lib")])
+    }
     assert set(inside) == set(boot.FITS)
     for name, (first, end) in boot.FITS.items():
         version = tuple(map(int, re.match(r"(\d+)\.(\d+)", inside[name]).groups()))
@@ -195,4 +199,6 @@ def test_an_older_python_runs_on_untouched(payload, tmp_path, version):
 def test_options_that_ignore_the_environment_ignore_us(payload):
     """`python -I` and `-E` have no PYTHONPATH: they are as they ever were."""
     code = "import sys; print('af_otel_boot' in sys.modules)"
-    assert [run(code, option, path=(payload,)).stdout for option in ("-I", "-E", "-S")] == ["False\n"] * 3
+    assert [run(code, option, path=(payload,)).stdout for option in ("-I", "-E", "-S")] == [
+        "False\n"
+    ] * 3

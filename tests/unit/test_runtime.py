@@ -79,7 +79,11 @@ def private_spans(make, *, texts=False):
     ("key", "value", "kept"),
     [
         ("url.query", "token=s3cret&limit=3", "token=[redacted]&limit=3"),
-        ("url.full", "http://h/hub/oauth?code=s3cret&state=s3cret", "http://h/hub/oauth?code=[redacted]&state=[redacted]"),
+        (
+            "url.full",
+            "http://h/hub/oauth?code=s3cret&state=s3cret",
+            "http://h/hub/oauth?code=[redacted]&state=[redacted]",
+        ),
         ("http.target", "/x?_xsrf=s3cret", "/x?_xsrf=[redacted]"),
         ("http.url", "https://me:s3cret@host/x", "https://[redacted]@host/x"),
         ("log", "Authorization: Bearer s3cret.s3cret", "Authorization: Bearer [redacted]"),
@@ -164,7 +168,9 @@ def test_a_span_that_stays_open_is_marked_once():
     pending.shutdown()
     assert [span.name for span in marked] == ["parent", "run cell", "many"]
     marker = marked[1]
-    assert marker.attributes["af_otel.pending.span_id"] == f"{child.get_span_context().span_id:016x}"
+    assert (
+        marker.attributes["af_otel.pending.span_id"] == f"{child.get_span_context().span_id:016x}"
+    )
     assert marker.context.trace_id == child.get_span_context().trace_id
     assert marker.context.span_id != child.get_span_context().span_id
     assert marker.parent == parent.get_span_context()
@@ -193,7 +199,9 @@ def traced(body, payload_path, **env):
 def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
     """A script that ends at once, one that is terminated, and one that forks all keep their spans."""
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
-    ended = traced("tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env)
+    ended = traced(
+        "tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env
+    )
     terminated = traced(
         "tracer.start_span('terminated').end(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
         payload, **env,
