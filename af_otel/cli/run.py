@@ -31,4 +31,4 @@ def run(
             where="PATH",
             hint="name a program on PATH, or its path",
         )
-    os.execve(program, command, os.environ | payload.environment(payload.cached(), os.environ))
+    os.execve(program, command, os.environ | payload.environment(payload.cached(), os.environ))  # noqa: S606

@@ -24,7 +24,7 @@ def on_sigterm(finish: Callable[[], None]) -> None:
         return
     owner = os.getpid()
 
-    def handler(number: int, frame: FrameType | None) -> None:
+    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         signal.signal(number, signal.SIG_DFL)
         if os.getpid() == owner:
             finish()

@@ -22,7 +22,7 @@ def say(line: str) -> None:
 
     Not `sys.stderr`: a kernel's is the output of its cells.
     """
-    if line in _said or len(_said) > 100:
+    if line in _said or len(_said) > 100:  # noqa: PLR2004
         return
     _said.add(line)
     stream = sys.__stderr__

@@ -109,13 +109,13 @@ def load(service: str, role: str) -> Providers:
         traces, processors = _traces(settings, resource, role)
         parts += processors
         # Not `set_tracer_provider`: that can be done once, and it is the user's to do.
-        trace._TRACER_PROVIDER = traces
+        trace._TRACER_PROVIDER = traces  # noqa: SLF001
     meters = metrics.get_meter_provider()
     if type(meters).__name__ == "_ProxyMeterProvider":
         meters = _meters(settings, resource)
         parts.append(meters)
-        metrics._internal._METER_PROVIDER = meters
-        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)
+        metrics._internal._METER_PROVIDER = meters  # noqa: SLF001
+        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)  # noqa: SLF001
     return Providers(traces, meters, parts, settings.flush_timeout)
 
 
@@ -157,7 +157,7 @@ class _Spans:
 
     def shutdown(self, timeout_millis: int) -> None:
         self.pending.shutdown()
-        self.batches._batch_processor.shutdown(timeout_millis)
+        self.batches._batch_processor.shutdown(timeout_millis)  # noqa: SLF001
 
 
 def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider:

@@ -80,7 +80,7 @@ class PendingSpans(SpanProcessor):
         self._stopped = False
         self._thread: threading.Thread | None = None
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Watch the span."""
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled or len(self._open) >= self.limit:
@@ -103,7 +103,7 @@ class PendingSpans(SpanProcessor):
         self._wake.set()
         self._mark(float("inf"))
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002
         """Do nothing: markers wait for nothing."""
         return True
 

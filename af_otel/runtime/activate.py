@@ -34,7 +34,7 @@ def activate(role: str, anchor: str) -> None:
     ImportError
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
-    global _loader
+    global _loader  # noqa: PLW0603
     if _loader is None:
         _loader = Loader(role)
     import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(

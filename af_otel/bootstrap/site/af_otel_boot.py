@@ -113,7 +113,7 @@ def executed(argv):
     index = 1
     while index < len(argv):
         word = argv[index]
-        if len(word) < 2 or word[0] != "-":
+        if len(word) < 2 or word[0] != "-":  # noqa: PLR2004
             return "", word, argv[index + 1 :]
         index += 1
         if word == "--":
@@ -183,7 +183,7 @@ class Then:
 
 def trace(role, anchor):
     """Instrument a library that was just imported, or say in one line why not."""
-    global misfits
+    global misfits  # noqa: PLW0603
     try:
         if misfits is None:
             misfits = misfit()

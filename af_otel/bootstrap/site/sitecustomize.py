@@ -28,7 +28,7 @@ def _run_the_next():
     ours = sys.modules.pop("sitecustomize")
     sys.path[:] = [entry for entry in sys.path if entry.replace("\\", "/").rstrip("/") != here]
     try:
-        import sitecustomize
+        import sitecustomize  # noqa: F401
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
