@@ -1,5 +1,5 @@
-"""The local facility's JupyterHub."""
+"""The local facility's JupyterHub."""  # noqa: INP001 - the hub executes it
 
 from af_otel.local.hub import configure
 
-configure(get_config())  # noqa: F821  # type: ignore[name-defined]
+configure(get_config())  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,94 @@
+"""`af-otel status`: how the facility on this machine does."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from af_otel.cli._local import JsonOption, StateOption, console
+from af_otel.local import control, processes, view
+from af_otel.local.state import State
+
+if TYPE_CHECKING:
+    from af_otel.local.facility import Facility
+
+
+def status(state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show the services and how they do; exit 1 if one is dead, or none runs."""
+    place = State.at(state)
+    facility = control.current(place)
+    if facility is None:
+        if as_json:
+            typer.echo(json.dumps({"running": False, "state": str(place.directory)}))
+        console().print(f"No facility runs in {place.directory}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+    memory = {
+        name: processes.memory(service.pid) if service.pid else 0
+        for name, service in facility.services.items()
+    }
+    last_span = _last_span(place)
+    if as_json:
+        content: dict[str, Any] = {"running": True, **facility.as_json(), "last_span": last_span}
+        for name, size in memory.items():
+            content["services"][name]["memory"] = size
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        _print(facility, memory, last_span)
+    if facility.dead or facility.phase == "failed":
+        raise typer.Exit(1)
+
+
+def _print(facility: Facility, memory: dict[str, int], last_span: float | None) -> None:
+    screen = console()
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("service", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in ("pid", "up for", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("address", overflow="fold")
+    for name, service in facility.services.items():
+        running = service.pid is not None and service.started is not None
+        table.add_row(
+            name,
+            Text(view.describe(service), style=view.MARKS.get(service.state, ("", ""))[1]),
+            str(service.pid or ""),
+            duration(time.time() - service.started) if running and service.started else "",
+            f"{memory[name] / 1e6:.0f} MB" if running else "",
+            service.url,
+        )
+    total = sum(memory.values())
+    screen.print(table, highlight=False)
+    seen = "none yet" if last_span is None else f"{duration(time.time() - last_span)} ago"
+    screen.print(
+        f"\n{facility.phase}, up for {duration(time.time() - facility.started)}, "
+        f"{total / 1e6:.0f} MB; last span: {seen}",
+        highlight=False,
+    )
+    for error in facility.errors:
+        view.View(screen).error(**error)
+
+
+def _last_span(place: State) -> float | None:
+    try:
+        found = place.spans_file.stat()
+    except OSError:
+        return None
+    return found.st_mtime if found.st_size else None
+
+
+def duration(seconds: float) -> str:
+    """Two units of time, such as `2 h 5 min`."""
+    whole = max(0, int(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

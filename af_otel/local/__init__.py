@@ -1,0 +1,1 @@
+"""A whole analysis facility on this machine, made of the real parts."""

@@ -1,0 +1,151 @@
+"""Bring a facility up, here or detached; take it down; find it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from af_otel.errors import AfOtelError
+from af_otel.local import processes
+from af_otel.local.facility import Facility
+from af_otel.local.logs import tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from af_otel.local.state import State
+
+POLL = 0.1
+START_AGAIN = signal.SIGUSR1  # Asks a supervisor to start again what has died.
+STOP_WITHIN = 40.0  # All services' patience one after the other, and some.
+
+
+def current(state: State) -> Facility | None:
+    """The facility that runs in this state directory, None when none does."""
+    holder = state.holder()
+    return None if holder is None else _of(state, holder)
+
+
+def require(state: State) -> Facility:
+    """The facility that runs in this state directory."""
+    facility = current(state)
+    if facility is None:
+        raise AfOtelError(
+            "No facility runs here",
+            where=f"`{state.directory}`",
+            hint="start one with `af-otel up`, or name its directory with `--state DIR`",
+        )
+    return facility
+
+
+def supervise(
+    state: State, ports: Mapping[str, int], changed: Callable[[Facility], None]
+) -> Facility | None:
+    """Run a facility in this process until it is told to stop; None if another runs there."""
+    from af_otel import payload
+    from af_otel.local import services
+    from af_otel.local.ports import Ports
+    from af_otel.local.supervisor import Supervisor
+
+    lock = state.lock()
+    if lock is None:
+        return None
+    chosen = Ports(dict(ports))
+    try:
+        for log in state.logs.iterdir():
+            # One start's logs, and those of the one before it.
+            if log.suffix == ".log":
+                log.replace(log.with_suffix(".log.old"))
+        # What the last supervisor could not end, as it was killed with its guardian.
+        processes.sweep(str(state.directory), patience=3)
+        plan = services.plan(state, chosen, payload.cached())
+        return Supervisor(plan, changed).run()
+    finally:
+        chosen.release()
+        lock.release()
+
+
+def detach(
+    state: State, ports: Mapping[str, int], changed: Callable[[Facility], None]
+) -> Facility | None:
+    """Run a facility in a process of its own; return when it is ready, or has failed to be."""
+    with state.supervisor_log.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "af_otel.local", str(state.directory), json.dumps(dict(ports))],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while True:
+            ended = child.poll() is not None
+            facility = _of(state, child.pid)
+            if facility is not None:
+                changed(facility)
+                if facility.phase == "ready" or ended:
+                    return facility
+            elif ended and child.returncode == 0:
+                return None
+            elif ended:
+                lines = "\n".join(f"    | {line}" for line in tail(state.supervisor_log, 12))
+                raise AfOtelError(
+                    f"The supervisor ended: {processes.ended(child.returncode)}",
+                    where=f"`{state.supervisor_log}`\n{lines}",
+                    hint="run `af-otel up` without `--detach` to see more",
+                )
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+
+
+def wait_until_ready(state: State, changed: Callable[[Facility], None]) -> Facility:
+    """Wait for the facility that somebody else is starting, and start again what has died in it."""
+    asked = False
+    while True:
+        facility = require(state)
+        changed(facility)
+        if facility.phase == "ready" and facility.dead and not asked:
+            asked = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(facility.pid, START_AGAIN)
+        elif facility.phase == "ready" and (facility.ready or facility.errors):
+            return facility
+        time.sleep(POLL)
+
+
+def stop(state: State, changed: Callable[[Facility], None]) -> bool:
+    """Stop the facility with all it started; False when there was nothing to stop."""
+    holder = state.holder()
+    if holder is not None:
+        _end(state, holder, changed)
+    return bool(processes.sweep(str(state.directory), patience=3)) or holder is not None
+
+
+def _end(state: State, holder: int, changed: Callable[[Facility], None]) -> None:
+    until = time.monotonic() + STOP_WITHIN
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(holder, signal.SIGTERM)
+    while state.holder() is not None:
+        facility = _of(state, holder)
+        if facility is not None:
+            changed(facility)
+        if time.monotonic() > until:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(holder, signal.SIGKILL)
+            until += STOP_WITHIN
+        time.sleep(POLL)
+
+
+def _of(state: State, pid: int) -> Facility | None:
+    """What this supervisor has written; a file of an earlier one does not count."""
+    facility = Facility.read(state.facility_file)
+    return facility if facility is not None and facility.pid == pid else None

@@ -1,0 +1,84 @@
+"""What a running facility says of itself: its services, addresses and state, in one JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from af_otel.local.state import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Condition = Literal["waiting", "starting", "ready", "dead", "stopping", "stopped"]
+Phase = Literal["starting", "ready", "failed", "stopping", "stopped"]
+
+
+@dataclass
+class ServiceStatus:
+    """One service: where it is, how it does."""
+
+    url: str
+    port: int
+    log: str
+    state: Condition = "waiting"
+    pid: int | None = None
+    needs: list[str] = field(default_factory=list)
+    started: float | None = None
+    seconds_to_ready: float | None = None
+    ended: str = ""  # how: "exit code 1", "killed by SIGKILL"; empty while it runs
+
+    @property
+    def elapsed(self) -> float | None:
+        """Seconds from start to ready, so far when it is not."""
+        if self.seconds_to_ready is not None or self.started is None:
+            return self.seconds_to_ready
+        return time.time() - self.started
+
+
+@dataclass
+class Facility:
+    """A facility as its supervisor sees it; times are seconds since the epoch."""
+
+    name: str
+    state: str
+    pid: int
+    started: float
+    phase: Phase = "starting"
+    ready: bool = False  # all services are, now
+    seconds_to_ready: float | None = None
+    services: dict[str, ServiceStatus] = field(default_factory=dict)
+    hub: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    spans_file: str = ""
+    payload: str = ""
+    notes: list[str] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)  # what, where, hint
+
+    @property
+    def dead(self) -> list[str]:
+        """The services that ended by themselves."""
+        return [name for name, service in self.services.items() if service.state == "dead"]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        return dataclasses.asdict(self)
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step: readers see this facility or the one before, whole."""
+        write_private(path, json.dumps(self.as_json(), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Facility | None:
+        """The facility that wrote the file; None when there is no such file."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            services = {
+                name: ServiceStatus(**service) for name, service in content.pop("services").items()
+            }
+            return cls(**content, services=services)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -1,0 +1,126 @@
+"""A facility before its first process: its services, their ports and their environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from af_otel import payload
+from af_otel.local.ports import HOST, Ports
+from af_otel.local.processes import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from af_otel.local.probes import Probe
+    from af_otel.local.state import State
+
+USER = "physicist"
+# The usual port of each, and its name for people; what nobody opens or connects to has none.
+USUAL = {
+    "hub": (8000, "JupyterHub"),
+    "collector": (4318, "the Collector"),
+    "collector-grpc": (4317, "the Collector (gRPC)"),
+    "prometheus": (9090, "Prometheus"),
+    "tempo": (3200, "Tempo"),
+    "grafana": (3000, "Grafana"),
+    "dask-scheduler": (8786, "the Dask scheduler"),
+    "dask-dashboard": (8787, "the Dask dashboard"),
+    "dask-worker-1": (8791, ""),
+    "dask-worker-2": (8792, ""),
+    "hub-api": (8081, ""),
+    "hub-proxy": (8001, ""),
+    "collector-health": (13133, ""),
+    "collector-metrics": (8888, ""),
+    "tempo-grpc": (9095, ""),
+    "tempo-otlp": (4418, ""),
+    "tempo-otlp-grpc": (4417, ""),
+}
+# Where telemetry goes and whose it is: the facility says so, whatever the shell was set to.
+OURS = ("OTEL_EXPORTER_", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME")
+# A shell inside a Jupyter server or a Dask job has these of another facility.
+FOREIGN = ("JUPYTERHUB_", "JPY_", "DASK_", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "CONFIGPROXY_")
+# A person who looks wants to see things within seconds.
+SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "5000", "OTEL_BSP_SCHEDULE_DELAY": "1000"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to supervise.
+
+    It starts when all it `needs` are ready, and is stopped when all that need or feed it have
+    ended: so nothing loses the last it had to say.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    url: str
+    port: int
+    ready: Probe
+    env: Mapping[str, str]
+    needs: tuple[str, ...] = ()
+    feeds: tuple[str, ...] = ()
+    patience: float = 5  # Seconds from SIGTERM to SIGKILL.
+
+
+@dataclass
+class Plan:
+    """What a supervisor is to run, and what it says of it."""
+
+    state: State
+    ports: Ports
+    injected: Path
+    services: list[Service] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def choose_ports(self) -> None:
+        """Find a port for everything, and note where people must look elsewhere than usual."""
+        for name, (usual, title) in USUAL.items():
+            port = self.ports.choose(name, usual)
+            if port != usual and title and name not in self.ports.wanted:
+                self.notes.append(f"port {usual} is taken; {title} listens on {port}")
+
+    def port(self, name: str) -> int:
+        """The port chosen for `name`."""
+        return self.ports.chosen[name]
+
+    def address(self, name: str) -> str:
+        """`host:port`, as servers want to be told where to listen."""
+        return f"{HOST}:{self.port(name)}"
+
+    def directory(self, name: str) -> Path:
+        """A directory of a service's own, made if need be."""
+        path = self.state.directory / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    @property
+    def hub(self) -> dict[str, str]:
+        """How a person gets in."""
+        return {"url": self.urls["hub"], "user": USER, "password": self.state.password()}
+
+    def base_env(self) -> dict[str, str]:
+        """What every process of the facility gets."""
+        env = {
+            key: value for key, value in os.environ.items() if not key.startswith((*OURS, *FOREIGN))
+        }
+        env[MARK] = str(self.state.directory)
+        # The services' own Python first, also for the `python` in a user's terminal.
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
+        # A proxy is for the way out; all of this stays on the machine.
+        for key in ("NO_PROXY", "no_proxy"):
+            env[key] = ",".join(filter(None, (env.get(key), HOST, "localhost")))
+        return env
+
+    def python_env(self) -> dict[str, str]:
+        """The same for a Python process, which is traced."""
+        env = {**SOON, **self.base_env()}
+        env["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.urls["collector_otlp"]
+        env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/json"
+        env["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={self.state.name}"
+        env["DASK_CONFIG"] = str(self.state.directory / "dask" / "config")
+        return {**env, **payload.environment(self.injected, env)}

@@ -1,0 +1,39 @@
+"""Ask a server whether it is ready, from the supervisor's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from af_otel.local.ports import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Probe = Callable[[], Awaitable[bool]]
+
+TIMEOUT = 2.0
+
+
+def http(port: int, path: str, contains: str = "") -> Probe:
+    """Ready when a GET is answered with 200 and, if given, a body that `contains` the text."""
+
+    async def probe() -> bool:
+        try:
+            answer = await asyncio.wait_for(_get(port, path), TIMEOUT)
+        except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+            return False
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return head.split(b" ", 2)[1:2] == [b"200"] and contains.encode() in body
+
+    return probe
+
+
+async def _get(port: int, path: str) -> bytes:
+    # By hand: an HTTP library brings threads, and the supervisor starts processes without any.
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+        return await reader.read(-1)
+    finally:
+        writer.close()

@@ -1,0 +1,228 @@
+"""What a facility is made of: each service's command, address, readiness and order."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from af_otel.errors import AfOtelError
+from af_otel.local import files, grafana, probes, servers
+from af_otel.local.hub import SETTINGS
+from af_otel.local.plan import USUAL, Plan, Service
+from af_otel.local.ports import HOST, Ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from af_otel.local.state import State
+
+WORKERS = ("dask-worker-1", "dask-worker-2")
+WORKER_MEMORY = "1GiB"
+
+
+def plan(state: State, ports: Ports, injected: Path) -> Plan:
+    """Find the servers and choose the ports of a facility."""
+    _require("jupyterhub", "jupyterlab", "ipykernel", "distributed", "bokeh")
+    unknown = [name for name in ports.wanted if name not in USUAL]
+    if unknown:
+        raise AfOtelError(
+            f"Nothing listens on a port named `{unknown[0]}`",
+            where=f"`--port {unknown[0]}={ports.wanted[unknown[0]]}`",
+            hint="one of " + ", ".join(f"`{name}`" for name in USUAL),
+        )
+    made = Plan(state, ports, injected)
+    made.choose_ports()
+    _telemetry(made)
+    _dask(made)
+    _hub(made)
+    _grafana(made)
+    return made
+
+
+def _require(*modules: str) -> None:
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise AfOtelError(
+            "These packages are missing: " + ", ".join(f"`{module}`" for module in missing),
+            where=f"`{sys.executable}`",
+            hint="run `pip install 'af-otel[local]'` there",
+        )
+
+
+def _telemetry(made: Plan) -> None:
+    made.urls |= {
+        "collector_otlp": f"http://{made.address('collector')}",
+        "collector_metrics": f"http://{made.address('collector-metrics')}/metrics",
+        "prometheus": f"http://{made.address('prometheus')}",
+        "tempo": f"http://{made.address('tempo')}",
+    }
+    config = files.collector_config()
+    made.services += [
+        Service(
+            "collector",
+            (
+                str(servers.find("collector").path),
+                *("--config", str(config / "base.yaml")),
+                *("--config", str(config / "local.yaml")),
+            ),
+            url=made.urls["collector_otlp"],
+            port=made.port("collector"),
+            ready=probes.http(made.port("collector-health"), "/"),
+            env={
+                **made.base_env(),
+                "AF_OTEL_OTLP_HTTP": made.address("collector"),
+                "AF_OTEL_OTLP_GRPC": made.address("collector-grpc"),
+                "AF_OTEL_HEALTH": made.address("collector-health"),
+                "AF_OTEL_SELF_METRICS_PORT": str(made.port("collector-metrics")),
+                "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
+                "AF_OTEL_TEMPO_ENDPOINT": f"http://{made.address('tempo-otlp')}",
+                "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
+            },
+            feeds=("prometheus", "tempo"),
+        ),
+        Service(
+            "prometheus",
+            (
+                str(servers.find("prometheus").path),
+                f"--config.file={_prometheus_config(made)}",
+                f"--storage.tsdb.path={made.directory('prometheus') / 'data'}",
+                f"--web.listen-address={made.address('prometheus')}",
+                *servers.PROMETHEUS_FLAGS,
+            ),
+            url=made.urls["prometheus"],
+            port=made.port("prometheus"),
+            ready=probes.http(made.port("prometheus"), "/-/ready"),
+            env=made.base_env(),
+        ),
+        Service(
+            "tempo",
+            (
+                str(servers.find("tempo").path),
+                f"-config.file={files.config('tempo.yaml')}",
+                "-config.expand-env=true",
+            ),
+            url=made.urls["tempo"],
+            port=made.port("tempo"),
+            ready=probes.http(made.port("tempo"), "/ready"),
+            env={
+                **made.base_env(),
+                "AF_OTEL_TEMPO_HTTP_PORT": str(made.port("tempo")),
+                "AF_OTEL_TEMPO_GRPC_PORT": str(made.port("tempo-grpc")),
+                "AF_OTEL_TEMPO_OTLP_HTTP": made.address("tempo-otlp"),
+                "AF_OTEL_TEMPO_OTLP_GRPC": made.address("tempo-otlp-grpc"),
+                "AF_OTEL_TEMPO_DATA": str(made.directory("tempo")),
+            },
+        ),
+    ]
+
+
+def _prometheus_config(made: Plan) -> Path:
+    """The configuration, and beside it what to scrape: what these say of themselves."""
+    directory = made.directory("prometheus")
+    shutil.copyfile(files.config("prometheus.yaml"), directory / "prometheus.yaml")
+    jobs = (
+        ("collector", "collector-metrics", "/metrics"),
+        ("jupyterhub", "hub", "/hub/metrics"),
+        ("dask-scheduler", "dask-dashboard", "/metrics"),
+    )
+    targets = [
+        {"targets": [made.address(port)], "labels": {"job": job, "__metrics_path__": path}}
+        for job, port, path in jobs
+    ]
+    (directory / "targets").mkdir(exist_ok=True)
+    (directory / "targets" / "facility.json").write_text(json.dumps(targets), encoding="utf-8")
+    return directory / "prometheus.yaml"
+
+
+def _dask(made: Plan) -> None:
+    made.urls |= {
+        "dask_scheduler": f"tcp://{made.address('dask-scheduler')}",
+        "dask_dashboard": f"http://{made.address('dask-dashboard')}/status",
+    }
+    dashboard = made.port("dask-dashboard")
+    scratch = made.directory("dask")
+    made.services.append(
+        Service(
+            "dask-scheduler",
+            (
+                *(sys.executable, "-m", "dask", "scheduler"),
+                *("--host", HOST, "--port", str(made.port("dask-scheduler"))),
+                *("--dashboard-address", made.address("dask-dashboard")),
+            ),
+            url=made.urls["dask_scheduler"],
+            port=made.port("dask-scheduler"),
+            ready=probes.http(dashboard, "/health"),
+            env=made.python_env(),
+            needs=("collector",),
+        )
+    )
+    for name in WORKERS:
+        made.services.append(
+            Service(
+                name,
+                (
+                    *(sys.executable, "-m", "dask", "worker", made.urls["dask_scheduler"]),
+                    *("--name", name, "--nthreads", "1", "--memory-limit", WORKER_MEMORY),
+                    *("--host", HOST, "--worker-port", str(made.port(name)), "--no-dashboard"),
+                    *("--dashboard-address", f"{HOST}:0", "--local-directory", str(scratch)),
+                ),
+                url=f"tcp://{made.address(name)}",
+                port=made.port(name),
+                # Ready is what the scheduler counts on, not what listens.
+                ready=probes.http(dashboard, "/json/identity.json", contains=f'"{name}"'),
+                env=made.python_env(),
+                needs=("dask-scheduler",),
+            )
+        )
+
+
+def _hub(made: Plan) -> None:
+    made.urls["hub"] = f"http://{made.address('hub')}"
+    settings = {
+        "bind_url": made.urls["hub"],
+        "hub_bind_url": f"http://{made.address('hub-api')}",
+        "proxy_api_url": f"http://{made.address('hub-proxy')}",
+        "proxy": str(servers.find("configurable-http-proxy").path),
+        "directory": str(made.directory("jupyterhub")),
+        "home": str(made.state.home),
+        "examples": str(files.examples()),
+        "password_file": str(made.state.password_file),
+    }
+    made.services.append(
+        Service(
+            "jupyterhub",
+            (sys.executable, "-m", "jupyterhub", "-f", str(files.config("jupyterhub_config.py"))),
+            url=made.urls["hub"],
+            port=made.port("hub"),
+            ready=probes.http(made.port("hub"), "/hub/health"),
+            env={
+                **made.python_env(),
+                "DASK_SCHEDULER_ADDRESS": made.urls["dask_scheduler"],
+                SETTINGS: json.dumps(settings),
+            },
+            needs=("collector",),
+            patience=12,  # It stops its users' servers and kernels first, then its proxy.
+        )
+    )
+
+
+def _grafana(made: Plan) -> None:
+    found = grafana.find()
+    if found is None:
+        made.notes.append("Grafana is left out: it is neither on PATH nor named by AF_OTEL_GRAFANA")
+        return
+    made.urls["grafana"] = f"http://{made.address('grafana')}"
+    directory = made.directory("grafana")
+    made.services.append(
+        Service(
+            "grafana",
+            found.command(directory, made.urls),
+            url=made.urls["grafana"],
+            port=made.port("grafana"),
+            ready=probes.http(made.port("grafana"), "/api/health"),
+            env={**made.base_env(), **found.env(directory, made.port("grafana"))},
+        )
+    )

@@ -1,0 +1,207 @@
+"""What a person sees of a facility: its table while it starts, and where to go when it is ready."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from af_otel.errors import AfOtelError
+from af_otel.local.state import default_directory
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import RenderableType
+
+    from af_otel.local.facility import Facility, ServiceStatus
+
+MARKS = {
+    "waiting": ("·", "dim"),
+    "ready": ("✓", "green"),
+    "dead": ("✗", "bold red"),
+    "stopping": ("·", "dim"),
+    "stopped": ("·", "dim"),
+}
+STORY = "af-otel trace last"
+NOTEBOOK = "examples/dimuon.ipynb"
+
+
+class View(AbstractContextManager["View"]):
+    """A facility's changes on a terminal, as one table; elsewhere, as one line each.
+
+    Parameters
+    ----------
+    console
+        Where to; a machine's output goes elsewhere.
+    foreground
+        Whether the facility ends with this process.
+    """
+
+    def __init__(self, console: Console, *, foreground: bool = False) -> None:
+        self.console = console
+        self._foreground = foreground
+        self._facility: Facility | None = None
+        self._phase = "starting"
+        self._seen: dict[str, str] = {}
+        self._said: list[object] = []
+        self._spinner = Spinner("dots", style="cyan")
+        self._live: Live | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._settle()
+
+    def update(self, facility: Facility) -> None:
+        """Show the facility as it is now."""
+        self._facility = facility
+        if facility.phase in {"starting", "stopping"}:
+            self._show()
+        if facility.phase == "ready":
+            self._settle()
+            if self._phase != "ready":
+                self.say(welcome(facility, foreground=self._foreground))
+            for error in facility.errors:
+                if error not in self._said:
+                    self.error(**error)
+                    self._said.append(error)
+        elif facility.phase != self._phase:
+            self._settle()
+        self._phase = facility.phase
+
+    def say(self, what: RenderableType) -> None:
+        """Print, below the table."""
+        self.console.print(what, highlight=False, soft_wrap=isinstance(what, str))
+
+    def error(self, what: str, where: str, hint: str, service: str = "") -> None:  # noqa: ARG002
+        """Print an error of the facility's as those of commands are printed."""
+        text = AfOtelError(what, where=where, hint=hint)
+        self.console.print(f"error: {text}", highlight=False, soft_wrap=True, markup=False)
+
+    def _show(self) -> None:
+        assert self._facility is not None
+        if self.console.is_terminal:
+            if self._live is None:
+                # No refresh thread: the supervisor forks, and its loop calls `update` often enough.
+                self._live = Live(
+                    console=self.console, auto_refresh=False, get_renderable=self._render
+                )
+                self._live.start()
+            self._live.refresh()
+            return
+        self._lines(self._facility)
+
+    def _settle(self) -> None:
+        """Leave the table as it is now; what follows is printed below it."""
+        if self._live is not None:
+            self._live.refresh()
+            self._live.stop()
+            self._live = None
+        elif self._facility is not None and not self.console.is_terminal:
+            self._lines(self._facility)
+
+    def _lines(self, facility: Facility) -> None:
+        for note in facility.notes:
+            if note not in self._said:
+                self.say(f"note: {note}")
+                self._said.append(note)
+        for name, status in facility.services.items():
+            if self._seen.get(name, "waiting") != status.state != "waiting":
+                self.say(f"{name}: {describe(status)}  {status.url}")
+            self._seen[name] = status.state
+
+    def _render(self) -> RenderableType:
+        assert self._facility is not None
+        notes = [Text(f"note: {note}", style="yellow") for note in self._facility.notes]
+        return Group(starting_table(self._facility, self._spinner), *notes)
+
+
+def starting_table(facility: Facility, spinner: Spinner) -> Table:
+    """Service, state, address and seconds."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(width=2, justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=26)
+    table.add_column(justify="right", no_wrap=True, min_width=6)
+    table.add_column(overflow="fold")
+    for name, status in facility.services.items():
+        sign, style = MARKS.get(status.state, ("", ""))
+        mark: RenderableType = Text(sign, style=style)
+        if status.state == "starting":
+            mark = spinner
+        elapsed = status.elapsed
+        table.add_row(
+            mark,
+            Text(name, style="bold" if status.state == "ready" else ""),
+            Text(_state(facility, status), style=style),
+            "" if elapsed is None or status.state == "waiting" else f"{elapsed:.1f} s",
+            Text(status.url, style="dim" if status.state != "ready" else ""),
+        )
+    return table
+
+
+def _state(facility: Facility, status: ServiceStatus) -> str:
+    if status.state == "waiting":
+        needs = [name for name in status.needs if facility.services[name].state != "ready"]
+        return "waits for " + ", ".join(needs) if needs else "waits"
+    if status.state == "dead" and status.ended:
+        return f"dead: {status.ended}"
+    return status.state
+
+
+def describe(status: ServiceStatus) -> str:
+    """The state of a service in a few words."""
+    if status.state == "ready" and status.seconds_to_ready is not None:
+        return f"ready in {status.seconds_to_ready:.1f} s"
+    if status.state == "dead" and status.ended:
+        return f"dead: {status.ended}"
+    return status.state
+
+
+def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
+    """Where everything is, how to get in, and what to do first."""
+    ready = Text(f"Ready in {facility.seconds_to_ready or 0:.1f} s", style="bold")
+    ready.append(f", in {facility.state}", style="not bold")
+    places = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), show_header=False)
+    places.add_column(no_wrap=True, style="bold")
+    places.add_column(no_wrap=True, overflow="fold")
+    places.add_column(overflow="fold")
+    hub = facility.hub
+    places.add_row("JupyterHub", hub["url"], f"user {hub['user']}, password {hub['password']}")
+    if "grafana" in facility.urls:
+        places.add_row("Grafana", facility.urls["grafana"], "sessions, side by side")
+    places.add_row("Dask", facility.urls["dask_dashboard"], "its dashboard")
+    places.add_row("Tempo", facility.urls["tempo"], "traces, by its HTTP API")
+    places.add_row("Prometheus", facility.urls["prometheus"], "metrics, by its HTTP API")
+    places.add_row("Collector", facility.urls["collector_otlp"], "OTLP over HTTP")
+    option = state_option(facility)
+    steps = Table(box=None, pad_edge=False, padding=(0, 1, 0, 2), show_header=False)
+    steps.add_column(no_wrap=True, justify="right")
+    steps.add_column(overflow="fold")
+    notebook = f"{hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"
+    steps.add_row("1.", f"Open {notebook}")
+    steps.add_row("", "and log in (any user name will do, the password is the same)")
+    steps.add_row("2.", "Run all cells: Run > Run All Cells")
+    steps.add_row("3.", f"See what happened: {STORY}{option}")
+    last = (
+        "Ctrl-C stops everything."
+        if foreground
+        else f"`af-otel status{option}` shows how it does, `af-otel down{option}` stops everything."
+    )
+    return Group(Text(), ready, Text(), places, Text(), steps, Text(), Text(last))
+
+
+def state_option(facility: Facility) -> str:
+    """What later commands need to find this facility, too."""
+    state = Path(facility.state)
+    return "" if state == default_directory().resolve() else f" --state {state}"
