@@ -23,7 +23,7 @@ from tornado.ioloop import IOLoop
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from af_otel_instrumentation.jupyter_server.environment import Origin
     from opentelemetry.context import Context
@@ -104,9 +104,9 @@ class CellTracer:
                 self._leave_queue(cells[begin.request_id], begin.started)
         elif channel == "shell":
             reply = wire.cell_reply(frames)
-            if reply is not None and reply.request_id in cells:
-                self._reply(cells[reply.request_id], reply)
-                self._forget(connection.kernel_id, reply.request_id)
+            if reply is not None:
+                for cell in self._taken(connection.kernel_id, [reply.request_id]):
+                    self._reply(cell, reply)
 
     @quietly
     def disconnected(self, connection: Any) -> None:
@@ -127,28 +127,30 @@ class CellTracer:
 
     def kernel_died(self, kernel_id: str, reason: str) -> None:
         """End the cells of a kernel that nobody asked to end: it takes the running ones along."""
-        self._end_all(kernel_id, self.waiting(kernel_id), DIED, reason)
+        for cell in self._taken(kernel_id, self.waiting(kernel_id)):
+            if cell.started is None:
+                self._end(cell, ABORTED)
+                continue
+            # The kernel cannot tell any more how long it ran.
+            ran = (time.time_ns() - cell.started) / 1e9
+            self._duration.record(ran, {attr.CELL_STATUS: DIED}, cell.context)
+            self._end(cell, DIED, error_type=reason)
 
-    def kernel_ended(self, kernel_id: str, message_ids: Iterable[str]) -> None:
-        """End cells of a kernel that was shut down or restarted, as its user wished."""
-        self._end_all(kernel_id, message_ids, INTERRUPTED, None)
+    def kernel_ended(self, kernel_id: str, message_ids: list[str]) -> None:
+        """End cells of a kernel that was shut down or restarted as its user wished.
 
-    def _end_all(
-        self, kernel_id: str, message_ids: Iterable[str], status: str, error_type: str | None
-    ) -> None:
-        now = time.time_ns()
+        It was interrupted first, and has told how long they ran; its reply may have got lost.
+        """
+        for cell in self._taken(kernel_id, message_ids):
+            self._end(cell, ABORTED if cell.started is None else INTERRUPTED)
+
+    def _taken(self, kernel_id: str, message_ids: Iterable[str]) -> Iterator[Cell]:
+        """Take cells that are still open."""
         for message_id in message_ids:
             cell = self._open.get(kernel_id, {}).get(message_id)
-            if cell is None:
-                continue
-            if cell.started is None:
-                self._end(cell, ABORTED, now)
-            else:
-                # The kernel cannot tell any more how long it ran.
-                ran = (now - cell.started) / 1e9
-                self._duration.record(ran, {attr.CELL_STATUS: status}, cell.context)
-                self._end(cell, status, now, error_type)
-            self._forget(kernel_id, message_id)
+            if cell is not None:
+                self._forget(kernel_id, message_id)
+                yield cell
 
     def _reply(self, cell: Cell, reply: wire.Reply) -> None:
         if reply.status in {"aborted", "abort"}:
@@ -196,11 +198,11 @@ class CellTracer:
     @quietly
     def _look(self, manager: Any, kernel_id: str) -> None:
         """End the cells that nobody waits for once their kernel is idle; it knows how they went."""
-        left = {
-            message_id: cell
+        left = [
+            message_id
             for message_id, cell in self._open.get(kernel_id, {}).items()
             if cell.connection is None
-        }
+        ]
         gone = kernel_id not in manager.parent
         if left and not gone and getattr(manager, "execution_state", None) != "idle":
             IOLoop.current().call_later(LOOK, self._look, manager, kernel_id)
@@ -208,9 +210,8 @@ class CellTracer:
         self._looked_at.discard(kernel_id)
         # The server watches every kernel's iopub: this is when the last of the cells was done.
         idle_since = int(manager.last_activity.timestamp() * 1e6) * 1000
-        for message_id, cell in left.items():
+        for cell in self._taken(kernel_id, left):
             self._end(cell, None, max(cell.received, idle_since))
-            self._forget(kernel_id, message_id)
 
 
 def traced_connection(connection: type, tracer: CellTracer) -> type:
