@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from importlib import metadata, util
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from py_compile import PycInvalidationMode
 from typing import TYPE_CHECKING
 
@@ -110,10 +110,15 @@ def archive() -> bytes:
     """Return a payload as a zip file, which works on `PYTHONPATH` as it is; the same bytes every time."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
-        for name, content in _files().items():
+        files = _files()
+        # zipimport knows a namespace package (`opentelemetry` is one) by its directory's own entry.
+        folders = {f"{parent}/": b"" for name in files for parent in PurePosixPath(name).parents}
+        for name, content in sorted((folders | files).items()):
+            if name == "./":
+                continue
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
+            entry.external_attr = (0o755 if entry.is_dir() else 0o644) << 16
             entry.create_system = 3  # Unix, on whatever this runs
             package.writestr(entry, content)
     return buffer.getvalue()

@@ -57,9 +57,12 @@ class Loader:
         )
         _exit.on_sigterm(self.finish)
         atexit.register(self.finish)
-        threading.Thread(
-            target=self._load, args=(service,), name="af-otel-start", daemon=True
-        ).start()
+        try:
+            threading.Thread(
+                target=self._load, args=(service,), name="af-otel-start", daemon=True
+            ).start()
+        except RuntimeError:  # the interpreter is on its way out
+            self._done.set()
 
     def wait(self) -> Providers | None:
         """Return the providers; None when they could not be loaded, or not in time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes
@@ -88,7 +89,8 @@ class PendingSpans(SpanProcessor):
         self._open[context.span_id] = (time.monotonic() + self.after, span)
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="af-otel-pending", daemon=True)
-            self._thread.start()
+            with suppress(RuntimeError):  # the interpreter is on its way out
+                self._thread.start()
         elif len(self._open) == 1:
             self._wake.set()
 
