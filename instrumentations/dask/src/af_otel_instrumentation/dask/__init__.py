@@ -1,8 +1,8 @@
 """Trace Dask computations from the submitting code to the workers, and count every task.
 
-`instrument` hooks the classes of `distributed` that this process may make: clients carry the current
-context to the scheduler, schedulers make a `compute graph` span of what arrives, workers run tasks
-inside its context. It covers clusters and clients that are made afterwards.
+`instrument` hooks the classes of `distributed` that this process may make: clients carry the
+current context to the scheduler, schedulers make a `compute graph` span of what arrives, workers
+run tasks inside its context. It covers clusters and clients that are made afterwards.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from af_otel_instrumentation.dask._hooks import Hooks
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
-
-    from af_otel_instrumentation.dask._hooks import Hooks
 
 SUPPORTS = ("distributed>=2024.12.1",)
 

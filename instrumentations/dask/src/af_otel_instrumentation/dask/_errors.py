@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 _UNKNOWN = "Exception"
-# What wraps an exception in its pickle: tblib keeps its traceback, copyreg and cloudpickle make instances.
+# What wraps an exception in its pickle, to keep its traceback or to make an instance.
 _WRAPPERS = frozenset({"tblib.pickling_support", "copyreg"})
 _BY_VALUE = (
     "_make_skeleton_class"  # cloudpickle: (metaclass, name, bases, ...), for classes of a notebook

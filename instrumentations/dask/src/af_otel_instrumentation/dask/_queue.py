@@ -7,14 +7,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from af_otel_instrumentation.dask._hooks import harmless
+from af_otel_instrumentation.dask._hooks import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Notes kept at most, about 10 MB. Seconds of work for the busiest scheduler there is.
-LIMIT = 20_000
-# The thread sleeps this long after it was woken, so that a busy loop pays for one wake-up in many notes.
+# Notes kept at most, about 10 MB: seconds of the busiest scheduler there is.
+LIMIT = 10_000
+# The thread sleeps this long after it was woken: a busy loop pays for one wake-up in many notes.
 _GATHER = 0.2
 # Notes worked off in one go: the loop waits for the interpreter no longer than these take.
 _BATCH = 100
@@ -81,7 +81,9 @@ class Queue:
         notes = self.notes
         while notes:
             for _ in range(min(_BATCH, len(notes))):
-                with harmless("scheduler notes"):
+                try:
                     self._consume(notes.popleft())
+                except Exception:  # noqa: PERF203
+                    complain("scheduler notes")
             if notes and not self._closing:
                 time.sleep(_BREATH)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dask
+from af_otel_instrumentation.dask._hooks import complain
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.client import Client
 from opentelemetry import propagate
 
-from af_otel_instrumentation.dask._hooks import complain
+import dask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def hook(hooks: Hooks) -> None:
                     complain("Client._graph_to_futures")
             if not carrier:
                 return wrapped(self, *args, **kwargs)
-            # Only around the submission: layers built under an annotation are not fused with others.
+            # Only around the submission: layers built under an annotation are not fused.
             with dask.annotate(**{DASK_ANNOTATION: carrier}):
                 return wrapped(self, *args, **kwargs)
 

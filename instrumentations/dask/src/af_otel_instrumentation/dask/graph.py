@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from af_otel_semconv import attributes, spans
 from opentelemetry import trace
@@ -46,8 +46,18 @@ class Part:
     """The tasks of one prefix in a graph."""
 
     __slots__ = (
-        "compute", "erred", "error", "failed", "size", "slow", "start", "stop", "tasks", "transfer", "workers",
-    )  # fmt: skip
+        "compute",
+        "erred",
+        "error",
+        "failed",
+        "size",
+        "slow",
+        "start",
+        "stop",
+        "tasks",
+        "transfer",
+        "workers",
+    )
 
     def __init__(self) -> None:
         self.tasks = self.erred = self.size = 0
@@ -95,24 +105,32 @@ class Graph:
         The span's context as its tasks carry it. Tasks are attributed by the identity of this dict.
     open
         Submissions that are not done.
-    linger
-        Seconds to wait for further submissions of the same parent; 0 ends with the last one.
+    gathers
+        More submissions may come, until nothing did for some time.
     """
 
     __slots__ = (
-        "carrier", "context", "linger", "links", "open", "outcome", "parts", "span", "start", "stop",
+        "carrier",
+        "context",
+        "gathers",
+        "links",
+        "open",
+        "outcome",
+        "parts",
+        "span",
+        "start",
+        "stop",
         "tasks",
-    )  # fmt: skip
+    )
 
-    def __init__(
-        self, span: Span, context: Context, carrier: dict[str, str], start: float, linger: float
-    ) -> None:
+    def __init__(self, span: Span, context: Context, carrier: dict[str, str], start: float) -> None:
         self.span = span
         self.context = context
         self.carrier = carrier
         self.start = self.stop = start
-        self.linger = linger
-        self.open = self.tasks = 0
+        self.open = 1
+        self.tasks = 0
+        self.gathers = False
         self.outcome = OK
         self.links: set[int] = set()
         self.parts: dict[str, Part] = {}
@@ -131,10 +149,6 @@ class Graph:
                 prefix = attributes.OTHER
             part = self.parts.setdefault(prefix, Part())
         return part
-
-    def worsen(self, outcome: str) -> None:
-        """Take the worse of two outcomes."""
-        self.outcome = max(self.outcome, outcome, key=_BADNESS.index)
 
     def finish(self, tracer: Tracer, name_of: Callable[[str], str]) -> None:
         """End the span, and make those of its parts and of remarkable tasks.
@@ -210,7 +224,7 @@ class Graph:
         span.end(stop)
 
     def _within(self, start: float, stop: float) -> tuple[int, int]:
-        """Return times in ns, moved into the graph's own: workers' clocks are known to some ms only.
+        """Return times in ns, moved into the graph's: workers' clocks are known to some ms only.
 
         What has no times, as its worker died, spans the graph.
         """
@@ -220,20 +234,9 @@ class Graph:
         return int(max(start - late, self.start) * 1e9), int((stop - late) * 1e9)
 
 
-class Submission:
-    """One call of `update_graph`; done when each key the client wants is in memory, failed or gone."""
-
-    __slots__ = ("graph", "missing", "outcome", "start", "stop", "tasks")
-
-    def __init__(self, graph: Graph, start: float) -> None:
-        self.graph = graph
-        self.start = self.stop = start
-        self.missing = self.tasks = 0
-        self.outcome = OK
-
-    def worsen(self, outcome: str) -> None:
-        """Take the worse of two outcomes."""
-        self.outcome = max(self.outcome, outcome, key=_BADNESS.index)
+def worse(one: str, other: str) -> str:
+    """Return the worse of two outcomes."""
+    return max(one, other, key=_BADNESS.index)
 
 
 def _fail(span: Span, error: str | None) -> None:

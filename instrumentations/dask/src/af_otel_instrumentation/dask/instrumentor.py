@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-
 from af_otel_instrumentation.dask import SUPPORTS, instrument, uninstrument
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]
+    BaseInstrumentor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-class DaskInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
+class DaskInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Instrument Dask with the providers given, or the global ones."""
 
     def instrumentation_dependencies(self) -> Collection[str]:

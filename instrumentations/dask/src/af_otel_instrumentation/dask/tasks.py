@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from af_otel_instrumentation.dask.graph import ERROR, OK
 from af_otel_semconv import attributes, metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from af_otel_instrumentation.dask.submissions import Submission
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
-
-    from af_otel_instrumentation.dask.graph import Submission
-
-OK = "ok"
-ERROR = "error"
 
 
 class TaskMetrics:
@@ -83,7 +80,7 @@ class WorkerCount:
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         states = dict.fromkeys(("idle", "running", "paused", "retiring"), 0)
         for scheduler in list(self.schedulers):
-            # `dict.values`, as the class' own walks its sorted keys while the event loop changes them.
+            # `dict`'s, as the class' own walks its sorted keys while the event loop changes them.
             for worker in list(dict.values(scheduler.workers)):
                 states[_state(worker)] += 1
         return [

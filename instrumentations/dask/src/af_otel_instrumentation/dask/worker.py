@@ -1,7 +1,7 @@
 """Run tasks inside their computation's context, and tell what share of it this worker had.
 
-One `worker share` span stands for all tasks of a computation on a worker. It is made when the worker
-has had none of them for a while, with the times of the first and the last.
+One `worker share` span stands for all tasks of a computation on a worker. It is made when the
+worker has had none of them for a while, with the times of the first and the last.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from af_otel_instrumentation.dask._hooks import complain, harmless
 from af_otel_semconv import attributes, spans
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.worker import Worker
 from distributed.worker_state_machine import ExecuteFailureEvent, ExecuteSuccessEvent
 from opentelemetry import context, propagate, trace
 
-from af_otel_instrumentation.dask._hooks import complain, harmless
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.trace import Tracer, TracerProvider
-
     from af_otel_instrumentation.dask._hooks import Hooks
+    from opentelemetry.trace import Tracer, TracerProvider
 
 # A share ends after this long without a task; a computation's next one waits twice as long, so that
 # tasks which come every few seconds for hours make a dozen spans and not thousands.
@@ -148,11 +146,7 @@ class Shares:
 
 
 def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
-    """Hook the workers that this process makes.
-
-    `execute` runs in an asyncio task of its own per Dask task, and `distributed` hands its context to the
-    executor's thread. A process pool gets none.
-    """
+    """Hook the workers that this process makes."""
     shares: WeakKeyDictionary[Any, Shares] = WeakKeyDictionary()
 
     def make_init(wrapped: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,30 +158,6 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
                     shares[self] = Shares(tracer)
 
         return __init__
-
-    def make_execute(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        async def execute(self: Any, key: Any, *args: Any, **kwargs: Any) -> Any:
-            share = None
-            if hooks.active:
-                try:
-                    mine = shares.get(self)
-                    if mine is not None:
-                        share = mine.begin(self, key)
-                except Exception:
-                    complain("Worker.execute")
-            if share is None:
-                return await wrapped(self, key, *args, **kwargs)
-            outcome = None
-            try:
-                outcome = await wrapped(self, key, *args, **kwargs)
-            finally:
-                try:
-                    mine.end(share, outcome)  # type: ignore[union-attr]
-                except Exception:
-                    complain("Worker.execute")
-            return outcome
-
-        return execute
 
     def make_close(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         async def close(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -207,5 +177,36 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
                 mine.close(running=running)
 
     hooks.wrap(Worker, "__init__", make_init)
-    hooks.wrap(Worker, "execute", make_execute)
+    hooks.wrap(Worker, "execute", lambda wrapped: _around_execute(hooks, shares, wrapped))
     hooks.wrap(Worker, "close", make_close)
+
+
+def _around_execute(
+    hooks: Hooks, shares: WeakKeyDictionary[Any, Shares], wrapped: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Enter a task's computation around its execution.
+
+    `execute` has an asyncio task of its own for each Dask task, and `distributed` hands its context
+    to the executor's thread. A process pool gets none.
+    """
+
+    async def execute(self: Any, key: Any, *args: Any, **kwargs: Any) -> Any:
+        mine = shares.get(self) if hooks.active else None
+        if mine is None:
+            return await wrapped(self, key, *args, **kwargs)
+        share = outcome = None
+        try:
+            share = mine.begin(self, key)
+        except Exception:
+            complain("Worker.execute")
+        try:
+            outcome = await wrapped(self, key, *args, **kwargs)
+        finally:
+            if share is not None:
+                try:
+                    mine.end(share, outcome)
+                except Exception:
+                    complain("Worker.execute")
+        return outcome
+
+    return execute
