@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,7 +18,6 @@ from websockets.sync.client import ClientConnection, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 # The Python whose Jupyter is tested: another one's by this variable, for the oldest supported.
 PYTHON = os.environ.get("AF_OTEL_TEST_JUPYTER", sys.executable)
@@ -74,7 +75,7 @@ class Kernel:
     replies: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: list[dict[str, Any]] = field(default_factory=list)
 
-    def ask(self, code: str, **content: Any) -> str:
+    def ask(self, code: str, *, subshell: str | None = None, **content: Any) -> str:
         """Ask for a cell to be run; return the request's id."""
         return self.send(
             "execute_request",
@@ -88,6 +89,7 @@ class Kernel:
                 **content,
             },
             metadata={"cellId": "a-cell", "deletedCells": []},
+            header={"subshell_id": subshell} if subshell else {},
         )
 
     def run(self, code: str, **content: Any) -> dict[str, Any]:
@@ -135,6 +137,7 @@ class Kernel:
         content: Mapping[str, Any],
         metadata: Mapping[str, Any] | None = None,
         channel: str = "shell",
+        header: Mapping[str, Any] | None = None,
     ) -> str:
         header = {
             "msg_id": uuid.uuid4().hex,
@@ -143,6 +146,7 @@ class Kernel:
             "username": "",
             "date": "2026-01-01T00:00:00.000000Z",
             "version": "5.3",
+            **(header or {}),
         }
         if self.protocol == V1:
             parts = [json.dumps(part).encode() for part in (header, {}, metadata or {}, content)]
@@ -173,9 +177,9 @@ def _decode(raw: str | bytes) -> dict[str, Any]:
         return message
     count = int.from_bytes(raw[:8], "little")
     offsets = [int.from_bytes(raw[8 * i : 8 * (i + 1)], "little") for i in range(1, count + 1)]
-    parts = [raw[begin:end] for begin, end in zip(offsets, offsets[1:])]  # noqa: B905
+    parts = [raw[begin:end] for begin, end in itertools.pairwise(offsets)]
     names = ("header", "parent_header", "metadata", "content")
-    decoded = {name: json.loads(part) for name, part in zip(names, parts[1:])}  # noqa: B905
+    decoded = {name: json.loads(part) for name, part in zip(names, parts[1:], strict=False)}
     return {"channel": parts[0].decode(), **decoded}
 
 
@@ -191,7 +195,7 @@ def running_jupyter(
         for name in ("HOME", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")
     }
     for path in home.values():
-        os.makedirs(path, exist_ok=True)
+        Path(path).mkdir(exist_ok=True)
     server = Jupyter(
         name="jupyter",
         command=[
