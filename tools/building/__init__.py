@@ -1,0 +1,1 @@
+"""Build the real servers from their pins; `tools/build_servers.py` is the way in."""

@@ -1,0 +1,160 @@
+"""How each server is built from its pins, into an empty directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from building import commands, space, toolchains
+
+from af_otel.errors import AfOtelError
+from af_otel.local import servers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from building.progress import Progress
+
+# What a build writes on Linux in GB, with a margin: the programs, downloaded modules, compiled packages.
+PROGRAMS_GB = 0.4
+MODULES_GB = {"collector": 3.0, "tempo": 1.5, "prometheus": 1.5}
+PACKAGE_GB = 0.001
+
+LAUNCHER = """\
+#!/bin/sh
+# Made by tools/build_servers.py.
+here=$(dirname "$(readlink -f "$0")")
+exec "{node}" "$here/node_modules/configurable-http-proxy/bin/configurable-http-proxy" "$@"
+"""
+
+
+def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
+    """Build one server, with the toolchain it needs."""
+    if kind.name == "configurable-http-proxy":
+        _build_proxy(into, log, progress)
+    else:
+        GoBuild(kind, into, log, progress, toolchains.go(progress)).run()
+
+
+def _build_proxy(into: Path, log: Path, progress: Progress) -> None:
+    """Install the proxy from its lock file, without running any package's scripts."""
+    space.require({into: PROGRAMS_GB}, "to install `configurable-http-proxy`")
+    node = toolchains.node(progress)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(servers.CHECKOUT / "tools" / "proxy" / name, into / name)
+    progress.phase("installing its packages")
+    commands.run(
+        [*node.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+        cwd=into,
+        # Not every npm finds the Node that runs it.
+        env={**os.environ, "PATH": f"{node.program.parent}:{os.environ.get('PATH', '')}"},
+        log=log,
+    )
+    launcher = into / "configurable-http-proxy"
+    launcher.write_text(LAUNCHER.format(node=node.program), encoding="utf-8")
+    launcher.chmod(0o755)
+
+
+@dataclass
+class GoBuild:
+    """The build of one Go server; its programs, tags and flags are in its recipe."""
+
+    kind: servers.Kind
+    into: Path
+    log: Path
+    progress: Progress
+    go: toolchains.Go
+    stale: int = field(default=0, init=False)
+
+    def run(self) -> None:
+        pins = servers.CHECKOUT / self.kind.pins[0]
+        work = self.into / "work"
+        work.mkdir()
+        if self.kind.name == "collector":
+            self._generate_collector(work)
+        # A copy: nothing may be written into the checkout, which another build may be reading.
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(pins / name, work / name)
+        self._fetch(work)
+        self.progress.phase("compiling packages", of=self.stale)
+        # `-v` names each package as it is compiled.
+        for program, package in servers.recipe(self.kind)["programs"].items():
+            output = str(self.into / program)
+            self._go(work, "build", "-v", "-o", output, package, on_line=self._compiled)
+        shutil.rmtree(work)
+
+    def _generate_collector(self, work: Path) -> None:
+        """Let ocb write the Collector's sources from our manifest; its choice of modules is not used."""
+        self.progress.phase("generating its sources from builder.yaml")
+        ocb = self.into / "ocb"
+        commands.run(
+            [str(self.go.program), "build", "-o", str(ocb), "go.opentelemetry.io/collector/cmd/builder"],
+            cwd=servers.CHECKOUT / "tools" / "servers" / "ocb",
+            env=self.go.env,
+            log=self.log,
+        )
+        manifest = servers.CHECKOUT / "collector-config" / "builder.yaml"
+        commands.run(
+            [str(ocb), f"--config={manifest}", "--skip-compilation", "--skip-get-modules"],
+            cwd=work,
+            env=self.go.env,
+            log=self.log,
+        )
+        ocb.unlink()
+        for file in (work / "_build").iterdir():
+            file.rename(work / file.name)
+
+    def _fetch(self, work: Path) -> None:
+        """Download what is missing, once there is room for it, and count what is to be compiled."""
+        template = "{{if .Stale}}stale {{.ImportPath}}{{end}}"
+        packages = servers.recipe(self.kind)["programs"].values()
+        listing = ("list", "-deps", "-f", template, *packages)
+        self.progress.phase("looking into Go's caches")
+        try:
+            self._go(work, *listing, on_line=self._count, env={"GOPROXY": "off"})
+        except AfOtelError:
+            self._require_room(MODULES_GB[self.kind.name])
+            self.stale = 0
+            self.progress.phase("downloading modules")
+            self._go(work, *listing, on_line=self._count)
+        self._require_room(0)
+
+    def _require_room(self, modules: float) -> None:
+        packages = self.stale or 2000  # not known before its modules are there
+        space.require(
+            {
+                self.into.parent: PROGRAMS_GB,
+                self.go.module_cache: modules,
+                self.go.build_cache: packages * PACKAGE_GB,
+            },
+            f"to build `{self.kind.name}`",
+        )
+
+    def _count(self, line: str) -> None:
+        if line.startswith("go: downloading"):
+            self.progress.advance()
+        elif line.startswith("stale "):
+            self.stale += 1
+
+    def _compiled(self, _line: str) -> None:
+        self.progress.advance()
+
+    def _go(
+        self,
+        work: Path,
+        command: str,
+        *arguments: str,
+        on_line: commands.OnLine,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        recipe = servers.recipe(self.kind)
+        options = ["-tags", recipe["tags"], "-ldflags", recipe["ldflags"]]
+        commands.run(
+            [str(self.go.program), command, *options, *arguments],
+            cwd=work,
+            env={**self.go.env, **(env or {})},
+            log=self.log,
+            on_line=on_line,
+        )

