@@ -46,9 +46,9 @@ class Prometheus:
             for item in data["result"]
         ]
 
-    def total(self, promql: str) -> float:
+    def total(self, promql: str, *, at: float | None = None) -> float:
         """The sum over all series of `promql`; 0 without any, as for a counter not begun."""
-        return math.fsum(series.value for series in self.query(promql))
+        return math.fsum(series.value for series in self.query(promql, at=at))
 
     def _get(self, path: str, **params: str | float) -> Any:
         return get_json("Prometheus", self.url, path, params)["data"]

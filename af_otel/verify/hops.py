@@ -1,0 +1,145 @@
+"""The hops of a session, and the proof of each from the spans that it left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from af_otel_semconv import attributes as names
+from af_otel_semconv import services, spans
+
+from af_otel.verify.report import HopProof
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from af_otel.backends.spans import Span
+
+PROCESSES = 5  # the fewest that a session with a Dask computation runs through
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One step of a session across processes: what its span is called, and where it comes from."""
+
+    span: str
+    service: str
+    parent: str = ""
+    linked: str = ""
+    per_cell: bool = False
+    log: str = "jupyterhub"  # the service of the local facility that has this process' log
+
+    @property
+    def comes_from(self) -> str:
+        """The way in, in words."""
+        if self.parent:
+            return f"child of `{self.parent}`"
+        return f"linked to `{self.linked}`" if self.linked else "begins the session"
+
+
+HOPS = (
+    Hop(spans.SPAWN_SERVER, services.JUPYTERHUB),
+    Hop(spans.START_SERVER, services.JUPYTER_SERVER, parent=spans.SPAWN_SERVER),
+    Hop(spans.START_KERNEL, services.JUPYTER_SERVER, linked=spans.SPAWN_SERVER),
+    Hop(spans.EXECUTE_CELL, services.JUPYTER_SERVER, linked=spans.SPAWN_SERVER, per_cell=True),
+    Hop(spans.RUN_CELL, services.JUPYTER_KERNEL, parent=spans.EXECUTE_CELL, per_cell=True),
+    Hop(spans.COMPUTE_GRAPH, services.DASK_SCHEDULER, parent=spans.RUN_CELL, log="dask-scheduler"),
+    Hop(spans.WORKER_SHARE, services.DASK_WORKER, parent=spans.COMPUTE_GRAPH, log="dask-worker-1"),
+)
+
+
+def prove(
+    at_collector: Sequence[Span], in_tempo: Sequence[Span], session_id: str, cells: int
+) -> list[HopProof]:
+    """Look at each hop of a session in which `cells` cells were run, by both who should know it."""
+    proofs = []
+    for hop in HOPS:
+        here = [span for span in in_tempo or at_collector if _is(hop, span)]
+        at_least = cells if hop.per_cell else 1
+        seen_first = _problem(hop, at_collector, session_id, at_least)
+        seen_last = _problem(hop, in_tempo, session_id, at_least)
+        proofs.append(
+            HopProof(
+                span=hop.span,
+                service=hop.service,
+                comes_from=hop.comes_from,
+                count=len(here),
+                processes=len({span.instance for span in here}),
+                seconds=max((span.seconds for span in here), default=None),
+                at_collector=not seen_first,
+                in_tempo=not seen_last,
+                # What never came to the Collector cannot come to Tempo.
+                problem=f"at the Collector: {seen_first}"
+                if seen_first
+                else f"in Tempo: {seen_last}"
+                if seen_last
+                else "",
+            )
+        )
+    return proofs
+
+
+def processes(spans: Iterable[Span]) -> int:
+    """How many processes made these spans."""
+    return len({span.instance for span in spans} - {""})
+
+
+def of_session(spans: Iterable[Span], session_id: str) -> list[Span]:
+    """Spans of all traces that the session has a span in: some may not know whose they are."""
+    known = list(spans)
+    traces = {
+        span.trace_id for span in known if span.attributes.get(names.SESSION_ID) == session_id
+    }
+    return [span for span in known if span.trace_id in traces]
+
+
+def _is(hop: Hop, span: Span) -> bool:
+    return span.name == hop.span and span.service == hop.service and not span.pending_for
+
+
+def _problem(hop: Hop, spans: Sequence[Span], session_id: str, at_least: int) -> str:
+    """What is wrong with a hop in what one observer saw; "" if nothing is."""
+    here = [span for span in spans if _is(hop, span)]
+    what = f"span `{hop.span}` of `{hop.service}`"
+    if not here:
+        return f"no {what}" + _elsewhere(hop, spans)
+    if len(here) < at_least:
+        return f"{len(here)} of {at_least} times a {what}"
+    for span in here:
+        session = span.attributes.get(names.SESSION_ID)
+        if session != session_id:
+            return f"a {what} has " + (
+                f"another session's id, `{session}`" if session else f"no `{names.SESSION_ID}`"
+            )
+        problem = _misplaced(hop, span, spans)
+        if problem:
+            return f"a {what} {problem}"
+    return ""
+
+
+def _elsewhere(hop: Hop, spans: Sequence[Span]) -> str:
+    """Where spans of this name were, if not where they belong."""
+    if any(span.name == hop.span and span.pending_for for span in spans):
+        return ", which is still open"
+    others = sorted({span.service for span in spans if span.name == hop.span})
+    return ", but of " + ", ".join(f"`{name}`" for name in others) if others else ""
+
+
+def _misplaced(hop: Hop, span: Span, spans: Sequence[Span]) -> str:
+    by_id = {other.span_id: other for other in spans}
+    if not hop.parent:
+        if span.parent_id:
+            return "should begin a trace, but has a parent"
+    elif not span.parent_id:
+        return f"begins a trace: it should be a {hop.comes_from}"
+    else:
+        parent = by_id.get(span.parent_id)
+        if parent is None:
+            return f"has a parent that is not there: it should be a {hop.comes_from}"
+        if parent.name != hop.parent or parent.trace_id != span.trace_id:
+            return f"is a child of `{parent.name}`: it should be a {hop.comes_from}"
+    if hop.linked:
+        targets = [by_id.get(link.span_id) for link in span.links]
+        if not any(target is not None and target.name == hop.linked for target in targets):
+            return f"is not {hop.comes_from}"
+    return ""
