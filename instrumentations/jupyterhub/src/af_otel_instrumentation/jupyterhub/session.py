@@ -47,7 +47,7 @@ class Session:
     running: bool = False
     routed: bool = False
     failed: bool = False
-    exit_status: int | None = None
+    exited: bool = False
 
 
 def current() -> Session | None:
@@ -165,25 +165,26 @@ class Sessions:
         patches.wrap(JupyterHub, "cleanup", _ending(lambda _: SHUTDOWN))
 
     def _watch_exit(self, user: Any, server_name: str) -> Any:
-        """Note what the hub's next poll says of a server whose spawn fails.
+        """Note whether a server that the hub gives up waiting for was gone already.
 
-        A local server that exits at once is given up by the hub as a timeout, after minutes: that
-        it was gone only this poll tells, and asking once more could cost a request of the spawner.
+        The hub calls both a timeout and polls before it stops the server. To ask once more could
+        cost a request of the spawner's, so this listens to that poll; later ones see the stop.
         """
         session = self.find(user, server_name)
         spawner = user.spawners.get(server_name)
-        if session is None or spawner is None or "poll" in vars(spawner):
+        # Before its start is over, a local server is not there and polls as ended.
+        if session is None or spawner is None or not spawner._waiting_for_response:
             return None
         poll = spawner.poll
 
-        async def noted(*args: Any, **kwargs: Any) -> Any:
-            status = await poll(*args, **kwargs)
-            if isinstance(status, int) and session.exit_status is None:
-                session.exit_status = status
-            return status
-
         def unwatch() -> None:
             vars(spawner).pop("poll", None)
+
+        async def noted(*args: Any, **kwargs: Any) -> Any:
+            unwatch()
+            status = await poll(*args, **kwargs)
+            session.exited = status is not None
+            return status
 
         spawner.poll = noted
         return unwatch

@@ -149,10 +149,10 @@ class Spawns:
             # asyncio's CancelledError: the user changed their mind, or the hub goes down.
             return {attributes.SPAWN_OUTCOME: CANCELLED}
         timeout = isinstance(error, (TimeoutError, asyncio.TimeoutError))
-        if timeout and session.exit_status is None:
-            outcome, kind = TIMEOUT, TIMEOUT
-        elif timeout:
+        if timeout and session.exited:
             outcome, kind = ERROR, EXITED
+        elif timeout:
+            outcome, kind = TIMEOUT, TIMEOUT
         else:
             outcome, kind = ERROR, _reason(error) or type(error).__name__
         return {
@@ -180,7 +180,7 @@ def _reason(error: Exception) -> str | None:
 
 
 class _Reflectors:
-    """KubeSpawner's watches: the first spawn starts them for all, and they run as long as the hub."""
+    """KubeSpawner's watches: the first spawn starts them, and they run as long as the hub."""
 
     def __init__(self, patches: Patches) -> None:
         self._patches = patches
