@@ -1,4 +1,4 @@
-"""Real servers for tests: each on ports of its own, in a directory of the test's, gone when it ends."""
+"""Real servers for tests: on ports of their own, in a directory of the test's, gone with it."""
 
 from __future__ import annotations
 
@@ -15,64 +15,22 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otlp import read_points, read_spans, resource_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from otlp import Point, Span
 
 ROOT = Path(__file__).parents[1]
 COLLECTOR_CONFIGS = (
     ROOT / "collector-config" / "base.yaml",
     ROOT / "tests" / "config" / "collector-file.yaml",
 )
-KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-STATUSES = ("unset", "ok", "error")
 START_ATTEMPTS = 3  # a free port may be taken by another process before the server binds it
 T = TypeVar("T")
-
-
-class Link(TypedDict):
-    trace_id: str
-    span_id: str
-    attributes: dict[str, Any]
-
-
-class Event(TypedDict):
-    name: str
-    time: int
-    attributes: dict[str, Any]
-
-
-class Span(TypedDict):
-    """One span as the Collector let it out; times are nanoseconds since the epoch."""
-
-    name: str
-    trace_id: str
-    span_id: str
-    parent_id: str | None
-    kind: str
-    start: int
-    end: int
-    status: str
-    status_message: str
-    attributes: dict[str, Any]
-    resource: dict[str, Any]
-    scope: str
-    links: list[Link]
-    events: list[Event]
-
-
-class Point(TypedDict):
-    """One data point of a metric; `value` is a number, or a histogram's {count, sum, bounds, counts}."""
-
-    name: str
-    unit: str
-    kind: str
-    value: Any
-    attributes: dict[str, Any]
-    resource: dict[str, Any]
-    scope: str
-    time: int
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout: float = 30) -> T:
@@ -95,7 +53,7 @@ def free_port() -> int:
 
 
 def program(name: str, setting: str) -> str:
-    """The path of a server's binary: the setting first, then what the project has built or found."""
+    """The path of a server's program: its setting as it is, else what the project finds."""
     if os.environ.get(setting):
         return os.environ[setting]
     from af_otel.local import servers
@@ -309,8 +267,11 @@ def running_tempo(directory: Path) -> Iterator[Tempo]:
         config = ROOT / "af_otel" / "local" / "config" / "tempo.yaml"
         return Tempo(
             name="tempo",
-            command=[program("tempo", "AF_OTEL_TEMPO"), f"-config.file={config}",
-                     "-config.expand-env=true"],
+            command=[
+                program("tempo", "AF_OTEL_TEMPO"),
+                f"-config.file={config}",
+                "-config.expand-env=true",
+            ],
             env={
                 "AF_OTEL_TEMPO_HTTP_PORT": str(http),
                 "AF_OTEL_TEMPO_GRPC_PORT": str(grpc),
@@ -385,140 +346,3 @@ def _running(directory: Path, make: Callable[[], S]) -> Iterator[S]:
         yield server
     finally:
         server.stop()
-
-
-def resource_spans(spans: Sequence[dict[str, Any]], resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The OTLP JSON of `spans`, given as OTLP objects, under one resource."""
-    return {
-        "resource": {"attributes": otlp_attributes(resource)},
-        "scopeSpans": [{"scope": {"name": "test"}, "spans": list(spans)}],
-    }
-
-
-def otlp_attributes(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _otlp_value(value)} for key, value in attributes.items()]
-
-
-def _otlp_value(value: Any) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"boolValue": value}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, (list, tuple)):
-        return {"arrayValue": {"values": [_otlp_value(item) for item in value]}}
-    return {"stringValue": str(value)}
-
-
-def read_spans(path: Path) -> list[Span]:
-    """The spans in a file of the Collector's file exporter."""
-    return [
-        _span(span, _attributes(group.get("resource", {})), scope.get("scope", {}).get("name", ""))
-        for line in _lines(path)
-        for group in line.get("resourceSpans", ())
-        for scope in group.get("scopeSpans", ())
-        for span in scope.get("spans", ())
-    ]
-
-
-def read_points(path: Path) -> list[Point]:
-    """The metric points in a file of the Collector's file exporter."""
-    return [
-        point
-        for line in _lines(path)
-        for group in line.get("resourceMetrics", ())
-        for scope in group.get("scopeMetrics", ())
-        for metric in scope.get("metrics", ())
-        for point in _points(
-            metric, _attributes(group.get("resource", {})), scope.get("scope", {}).get("name", "")
-        )
-    ]
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue  # the last line, still being written
-
-
-def _span(span: dict[str, Any], resource: dict[str, Any], scope: str) -> Span:
-    status = span.get("status", {})
-    return {
-        "name": span.get("name", ""),
-        "trace_id": span["traceId"],
-        "span_id": span["spanId"],
-        "parent_id": span.get("parentSpanId") or None,
-        "kind": KINDS[span.get("kind", 0)],
-        "start": int(span.get("startTimeUnixNano", 0)),
-        "end": int(span.get("endTimeUnixNano", 0)),
-        "status": STATUSES[status.get("code", 0)],
-        "status_message": status.get("message", ""),
-        "attributes": _attributes(span),
-        "resource": resource,
-        "scope": scope,
-        "links": [
-            {
-                "trace_id": link["traceId"],
-                "span_id": link["spanId"],
-                "attributes": _attributes(link),
-            }
-            for link in span.get("links", ())
-        ],
-        "events": [
-            {
-                "name": event.get("name", ""),
-                "time": int(event.get("timeUnixNano", 0)),
-                "attributes": _attributes(event),
-            }
-            for event in span.get("events", ())
-        ],
-    }
-
-
-def _points(metric: dict[str, Any], resource: dict[str, Any], scope: str) -> Iterator[Point]:
-    for kind in ("sum", "gauge", "histogram", "exponentialHistogram"):
-        for point in metric.get(kind, {}).get("dataPoints", ()):
-            yield {
-                "name": metric["name"],
-                "unit": metric.get("unit", ""),
-                "kind": kind,
-                "value": _point_value(point),
-                "attributes": _attributes(point),
-                "resource": resource,
-                "scope": scope,
-                "time": int(point.get("timeUnixNano", 0)),
-            }
-
-
-def _point_value(point: dict[str, Any]) -> Any:
-    if "asInt" in point:
-        return int(point["asInt"])
-    if "asDouble" in point:
-        return point["asDouble"]
-    return {
-        "count": int(point.get("count", 0)),
-        "sum": point.get("sum", 0.0),
-        "bounds": point.get("explicitBounds", []),
-        "counts": [int(count) for count in point.get("bucketCounts", ())],
-    }
-
-
-def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
-    return {item["key"]: _value(item.get("value", {})) for item in holder.get("attributes", ())}
-
-
-def _value(value: dict[str, Any]) -> Any:
-    for kind, content in value.items():
-        if kind == "intValue":
-            return int(content)
-        if kind == "arrayValue":
-            return [_value(item) for item in content.get("values", ())]
-        if kind == "kvlistValue":
-            return {item["key"]: _value(item.get("value", {})) for item in content["values"]}
-        return content
-    return None

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the real servers that the local facility and the tests run, once per user and pinned version.
+"""Build the real servers that the local facility and the tests run, once per pinned version.
 
 A server that a setting names, or that is on PATH and fits, is used as it is.
 """
@@ -12,13 +12,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from af_otel.errors import AfOtelError
+from af_otel.local import servers
 from building import recipes
 from building.lock import exclusive
 from building.progress import Progress
 from building.unfinished import unfinished
-
-from af_otel.errors import AfOtelError
-from af_otel.local import servers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +95,15 @@ def _build(kinds: list[servers.Kind]) -> None:
 
 def _list() -> None:
     for name in servers.KNOWN:
-        try:
-            found = servers.find(name)
-        except AfOtelError as error:
-            print(f"{name:24} -          {error.what}")
-        else:
-            print(f"{name:24} {found.version:10} {found.path} ({found.source})")
+        print(f"{name:24} {_where(name)}")
+
+
+def _where(name: str) -> str:
+    try:
+        found = servers.find(name)
+    except AfOtelError as error:
+        return f"{'-':10} {error.what}"
+    return f"{found.version:10} {found.path} ({found.source})"
 
 
 def _as_json(server: servers.Server) -> dict[str, str]:

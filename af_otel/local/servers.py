@@ -141,7 +141,7 @@ def cache() -> Path:
 
 
 def find(name: str) -> Server:
-    """The server to use: what its setting names, else what is on PATH and fits, else what was built."""
+    """The server to use: what its setting names, else what fits on PATH, else what was built."""
     kind = known(name)
     if os.environ.get(kind.setting):
         return _named(kind, os.environ[kind.setting])
@@ -271,4 +271,6 @@ def _newest(kind: Kind) -> Path | None:
 def _pinned_files(kind: Kind) -> Iterator[Path]:
     for pin in kind.pins:
         path = CHECKOUT / pin
-        yield from (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)
+        if path.is_file():
+            yield path
+        yield from (file for file in path.rglob("*") if file.is_file())

@@ -31,8 +31,8 @@ def run(
 ) -> None:
     """Run to the end, line by line; a failure is told with its last lines.
 
-    The program gets a process group of its own, so that Ctrl-C reaches us first and we end all of it:
-    `go build` alone would leave its compilers to finish.
+    The program gets a process group of its own, so that Ctrl-C reaches us first and we end all
+    of it: `go build` alone would leave its compilers to finish.
     """
     tail: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
     with log.open("a", encoding="utf-8") as sink:
@@ -71,7 +71,12 @@ def output(command: Sequence[str]) -> str:
     """What a short command prints, or nothing if it cannot be run."""
     try:
         result = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

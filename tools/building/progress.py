@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.status import Status
+    from typing_extensions import Self
 
 PLAIN_INTERVAL = 15.0  # seconds between lines where no terminal redraws them
 REDRAW_INTERVAL = 0.25
@@ -35,7 +36,7 @@ class Progress:
         self._status: Status | None = None
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._status = self._console.status("")
             self._status.start()

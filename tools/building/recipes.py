@@ -7,21 +7,21 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from building import commands, space, toolchains
-
 from af_otel.errors import AfOtelError
 from af_otel.local import servers
+from building import commands, space, toolchains
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from building.progress import Progress
 
-# What a build writes on Linux in GB, with a margin: the programs, downloaded modules, compiled packages.
+# What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
 MODULES_GB = {"collector": 3.0, "tempo": 1.5, "prometheus": 1.5}
 PACKAGE_GB = 0.001
 
+OCB = "go.opentelemetry.io/collector/cmd/builder"
 LAUNCHER = """\
 #!/bin/sh
 # Made by tools/build_servers.py.
@@ -69,6 +69,7 @@ class GoBuild:
     stale: int = field(default=0, init=False)
 
     def run(self) -> None:
+        """Leave the programs, and nothing else, in `into`."""
         pins = servers.CHECKOUT / self.kind.pins[0]
         work = self.into / "work"
         work.mkdir()
@@ -86,11 +87,11 @@ class GoBuild:
         shutil.rmtree(work)
 
     def _generate_collector(self, work: Path) -> None:
-        """Let ocb write the Collector's sources from our manifest; its choice of modules is not used."""
+        """Let ocb write the Collector's sources from our manifest; the modules stay our choice."""
         self.progress.phase("generating its sources from builder.yaml")
         ocb = self.into / "ocb"
         commands.run(
-            [str(self.go.program), "build", "-o", str(ocb), "go.opentelemetry.io/collector/cmd/builder"],
+            [str(self.go.program), "build", "-o", str(ocb), OCB],
             cwd=servers.CHECKOUT / "tools" / "servers" / "ocb",
             env=self.go.env,
             log=self.log,

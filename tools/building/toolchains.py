@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from af_otel.local import servers
 from building import commands, lock, space
 from building.unfinished import unfinished
 
-from af_otel.local import servers
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from building.progress import Progress
 
 PINS = servers.CHECKOUT / "tools" / "toolchains.txt"

@@ -18,7 +18,7 @@ PREFIX = ".unfinished-"
 def unfinished(directory: Path) -> Iterator[Path]:
     """Build beside `directory` and rename at the end; the caller holds the lock for it.
 
-    As only the holder of the lock builds, other unfinished ones there are of processes that were killed.
+    As only the lock's holder builds, other unfinished ones there are of processes that were killed.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     for leftover in directory.parent.glob(f"{PREFIX}{directory.name}-*"):
