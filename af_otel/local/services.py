@@ -78,7 +78,7 @@ def _telemetry(made: Plan) -> None:
                 "AF_OTEL_HEALTH": made.address("collector-health"),
                 "AF_OTEL_SELF_METRICS_PORT": str(made.port("collector-metrics")),
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
-                "AF_OTEL_TEMPO_ENDPOINT": f"http://{made.address('tempo-otlp')}",
+                "AF_OTEL_TEMPO_OTLP": f"http://{made.address('tempo-otlp')}",
                 "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
             },
             feeds=("prometheus", "tempo"),
