@@ -16,6 +16,7 @@ from af_otel.cli.run import run
 from af_otel.cli.status import status
 from af_otel.cli.trace import trace
 from af_otel.cli.up import up
+from af_otel.cli.verify import verify
 from af_otel.errors import AfOtelError
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ def af_otel(
 for command in (up, down, status, logs):
     app.command(rich_help_panel=_HERE)(command)
 app.command(rich_help_panel=_LOOK)(trace)
+app.command(rich_help_panel=_LOOK)(verify)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)

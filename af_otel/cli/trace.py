@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads the signature
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from af_otel.cli._local import JsonOption, StateOption
 
 _PLAIN_WIDTH = 1000  # of a pipe or a file: room for every line, and nothing is cut
 
@@ -20,9 +22,7 @@ def trace(
         ),
     ] = "last",
     *,
-    state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The facility's state directory.")
-    ] = None,
+    state: StateOption = None,
     tempo: Annotated[
         str | None, typer.Option(metavar="URL", help="A Tempo, instead of the facility's.")
     ] = None,
@@ -32,7 +32,7 @@ def trace(
     everything: Annotated[
         bool, typer.Option("--all", help="Every span: fold none of many alike.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell what a session, or one trace, did: each span under what set it off."""
     from rich.console import Console

@@ -1,0 +1,151 @@
+"""A verification on the terminal: its steps while they run, its proofs when they are there."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from af_otel.cli._story import count, duration
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+    from typing_extensions import Self
+
+    from af_otel.verify.report import Report, Step
+
+_DONE, _FAILED = Text("✓", style="green"), Text("✗", style="bold red")
+
+
+class Steps(AbstractContextManager["Steps"]):
+    """The steps as one table on a terminal; elsewhere a line when one has ended."""
+
+    def __init__(self, console: Console, facility: str) -> None:
+        self._console = console
+        self._said: set[str] = set()
+        self._report: Report | None = None
+        self._spinner = Spinner("dots", style="cyan")
+        self._live: Live | None = None
+        console.print(f"Verifying facility `{facility}` as a user of it\n", highlight=False)
+        if console.is_terminal:
+            # It refreshes by itself: seconds pass while the user waits for an answer.
+            self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, report: Report) -> None:
+        """Show the verification as it is now."""
+        self._report = report
+        if self._live is not None:
+            return
+        for step in report.steps:
+            if step.progress in {"done", "failed"} and step.name not in self._said:
+                self._said.add(step.name)
+                self._console.print(
+                    f"{step.name}: {step.progress} after {_seconds(step)}  {step.detail}".rstrip(),
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
+                )
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True, min_width=7)
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        for step in self._report.steps if self._report else ():
+            mark: RenderableType = {"done": _DONE, "failed": _FAILED}.get(step.progress, Text("·"))
+            if step.progress == "running":
+                mark = self._spinner
+            style = "dim" if step.progress == "waiting" else ""
+            table.add_row(
+                mark, Text(step.name, style=style), _seconds(step), Text(step.detail, style="dim")
+            )
+        return table
+
+
+def proofs(report: Report) -> RenderableType:
+    """Each hop and metric, and the sum of it."""
+    parts: list[RenderableType] = [Text()]
+    if report.hops:
+        parts += [_hops(report), Text()]
+    if report.metrics:
+        parts += [_metrics(report), Text()]
+    return Group(*parts)
+
+
+def verdict(report: Report, option: str) -> RenderableType:
+    """What a proven facility deserves to hear."""
+    line = Text("Every hop is proven", style="bold green")
+    line.append(
+        f": {count(len(report.hops), 'hop')} across {report.processes} processes "
+        f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
+        style="not bold default",
+    )
+    return Group(line, Text(f"See the session: af-otel trace {report.session}{option}"))
+
+
+def _hops(report: Report) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", width=1)
+    table.add_column("hop", no_wrap=True)
+    table.add_column("process", no_wrap=True)
+    table.add_column("comes in as", no_wrap=True, overflow="ellipsis")
+    table.add_column("spans", justify="right", no_wrap=True)
+    table.add_column("longest", justify="right", no_wrap=True)
+    table.add_column("Collector", no_wrap=True)
+    table.add_column("Tempo", no_wrap=True)
+    for hop in report.hops:
+        table.add_row(
+            _DONE if hop.proven else _FAILED,
+            hop.span,
+            hop.service + (f", {hop.processes} of them" if hop.processes > 1 else ""),
+            hop.comes_from,
+            str(hop.count),
+            "" if hop.seconds is None else duration(hop.seconds),
+            _yes(hop.at_collector),
+            _yes(hop.in_tempo),
+        )
+    return table
+
+
+def _metrics(report: Report) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("", width=1)
+    table.add_column("metric in Prometheus", no_wrap=True)
+    table.add_column("done", justify="right", no_wrap=True)
+    table.add_column("counted", justify="right", no_wrap=True)
+    for metric in report.metrics:
+        rise = "nothing" if metric.increase is None else f"{metric.increase:+,.0f}"
+        table.add_row(
+            _DONE if metric.proven else _FAILED, metric.metric, f"{metric.expected:,.0f}", rise
+        )
+    return table
+
+
+def _yes(seen: bool) -> Text:
+    return Text("right") if seen else Text("wrong", style="bold red")
+
+
+def _seconds(step: Step) -> str:
+    return "" if step.elapsed is None else f"{step.elapsed:.1f} s"
