@@ -1,6 +1,6 @@
 """Write docs/telemetry.md from the constants in instrumentations/semconv.
 
-    python tools/generate_docs.py [--check]
+python tools/generate_docs.py [--check]
 """
 
 from __future__ import annotations
@@ -45,33 +45,46 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def page() -> str:
     """The whole page."""
-    names = [
-        (f"`{value}`", about)
-        for _, value, about in constants(spans)
-        if not value.isdigit()
+    names = [(f"`{value}`", about) for _, value, about in constants(spans) if not value.isdigit()]
+    keys = [
+        (f"`{value}`", about) for name, value, about in constants(attributes) if name != "OTHER"
     ]
-    keys = [(f"`{value}`", about) for name, value, about in constants(attributes) if name != "OTHER"]
     instruments = [
-        (f"`{item.name}`", "histogram" if item.boundaries else "counter or gauge", f"`{item.unit}`",
-         item.description)
+        (
+            f"`{item.name}`",
+            "histogram" if item.boundaries else "counter or gauge",
+            f"`{item.unit}`",
+            item.description,
+        )
         for item in vars(metrics).values()
         if isinstance(item, metrics.Instrument)
     ]
     processes = [(f"`{value}`", about) for _, value, about in constants(services)]
-    return "\n\n".join([
-        HEAD.strip(),
-        "## Processes (`service.name`)", table(("name", "process"), processes),
-        "## Spans", table(("name", "from, to; process; under"), names),
-        "## Attributes", table(("name", "type and bound"), keys),
-        "## Metrics", table(("name", "kind", "unit", "what it counts"), instruments),
-    ]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                HEAD.strip(),
+                "## Processes (`service.name`)",
+                table(("name", "process"), processes),
+                "## Spans",
+                table(("name", "from, to; process; under"), names),
+                "## Attributes",
+                table(("name", "type and bound"), keys),
+                "## Metrics",
+                table(("name", "kind", "unit", "what it counts"), instruments),
+            ]
+        )
+        + "\n"
+    )
 
 
 def main() -> None:
     """Write the page, or with --check say whether it is as it should be."""
     if "--check" in sys.argv[1:]:
         if not TARGET.exists() or TARGET.read_text() != page():
-            sys.exit(f"{TARGET.relative_to(ROOT)} is not what the constants say: run {Path(__file__).name}")
+            sys.exit(
+                f"{TARGET.relative_to(ROOT)} is not what the constants say: run {Path(__file__).name}"
+            )
         return
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(page())
