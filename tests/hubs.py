@@ -9,11 +9,13 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
 from servers import Server, free_port, program, wait_for
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Hub(Server):
 
     def server(self, user: str, name: str = "") -> dict[str, Any] | None:
         """What the hub says of a user's server."""
+        time.sleep(0.2)  # asked in loops: an answer costs the hub 20 ms
         servers = self.api("GET", f"users/{user}").raise_for_status().json()["servers"]
         found: dict[str, Any] | None = servers.get(name)
         return found

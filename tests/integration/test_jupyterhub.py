@@ -9,6 +9,7 @@ import sys
 import pytest
 from af_otel_semconv import attributes, metrics, spans
 from hubs import environment_of, running_hub
+
 from servers import ROOT, running_collector, wait_for
 
 OLDEST = ROOT / ".venv-oldest" / "bin" / "python"
@@ -170,9 +171,10 @@ def test_failures_are_told_apart(hub, story):
         found[told[attributes.SPAWN_PROFILE]] = (told[OUTCOME], told[attributes.ERROR_TYPE])
     assert found == expected
 
-    pid = hub.spawn("canary-raises")
+    pid = hub.spawn("canary-raises", profile="None: too small!")
     retry = story.spawns(len(expected) + 1)[-1]
     assert retry["attributes"][OUTCOME] == "ok"
+    assert retry["attributes"][attributes.SPAWN_PROFILE] == "none-too-small"
     assert carried(pid)[0] == traceparent(retry)
     hub.cull("canary-raises")
     assert story.ended() == {"culled": 1}
