@@ -20,7 +20,7 @@ SUPPORTS = ("distributed>=2024.12.1",)
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_hooks: Hooks | None = None
+_installed: Hooks | None = None
 
 
 def instrument(
@@ -35,9 +35,9 @@ def instrument(
     tracer_provider, meter_provider
         Asked for a tracer and a meter when a scheduler or worker is made; None is the global one.
     """
-    global _hooks  # noqa: PLW0603
+    global _installed  # noqa: PLW0603
     with _lock:
-        if _hooks is not None:
+        if _installed is not None:
             return
         from af_otel_instrumentation.dask import client, scheduler, worker
         from af_otel_instrumentation.dask._hooks import Hooks
@@ -51,13 +51,13 @@ def instrument(
             hooks.undo()
             _log.warning("Dask runs untraced: distributed is not as expected", exc_info=True)
             return
-        _hooks = hooks
+        _installed = hooks
 
 
 def uninstrument() -> None:
     """Leave `distributed` as `instrument` found it; what is open ends as cancelled."""
-    global _hooks  # noqa: PLW0603
+    global _installed  # noqa: PLW0603
     with _lock:
-        if _hooks is not None:
-            _hooks.undo()
-            _hooks = None
+        if _installed is not None:
+            _installed.undo()
+            _installed = None

@@ -163,9 +163,10 @@ class Submissions:
                 task.annotations = {DASK_ANNOTATION: carrier}
             else:
                 owner = graphs.get(id(carried.get(DASK_ANNOTATION)))
-                if owner is not None:
-                    if owner is not graph:
-                        graph.link(owner)
+                if owner is graph:
+                    continue
+                if owner is not None and owner.open:
+                    graph.link(owner)
                     continue
                 # The task's own dict: the scheduler's extension for Dask's spans writes to it, too.
                 carried[DASK_ANNOTATION] = carrier

@@ -1,0 +1,438 @@
+"""`compute graph`: what it covers, when it ends, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+
+import dask
+import pytest
+from af_otel_instrumentation.dask import graph as graphs
+from af_otel_instrumentation.dask import submissions
+from af_otel_instrumentation.dask.scheduler import NAME
+from dask import delayed
+from dasks import instrumented, is_child
+from distributed import Client, wait
+from distributed.utils_test import gen_cluster, inc, slowinc
+from opentelemetry import baggage, context
+from opentelemetry.trace import StatusCode
+
+
+GATE = threading.Event()
+
+
+@pytest.fixture
+def telemetry():
+    GATE.clear()
+    with instrumented() as telemetry:
+        yield telemetry
+
+
+def hold(x, after=None):
+    """A task that runs until the test opens the gate: workers are in this process."""
+    GATE.wait(30)
+    return x
+
+
+def nothing_left(scheduler):
+    """Wait until the plugin holds no graph, key or note."""
+    plugin = scheduler.plugins[NAME]
+
+    async def check():
+        deadline = time.monotonic() + 30
+        while (
+            plugin._wanted or plugin._queue.notes or plugin._submissions.graphs
+        ) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        assert not plugin._wanted
+        assert not plugin._submissions.graphs
+
+    return check()
+
+
+def attributes(span):
+    return {key.removeprefix("dask."): value for key, value in span.attributes.items()}
+
+
+def fail(x):
+    raise ValueError(f"the user's own words: {x}")
+
+
+@gen_cluster(client=True)
+async def test_a_map_is_one_graph_below_the_span_that_submitted_it(c, s, a, b, telemetry):
+    """Its parent is what was current at `map`, and it tells tasks, workers and outcome."""
+    with telemetry.tracer.start_as_current_span("cell"):
+        futures = c.map(inc, range(10))
+    await c.gather(futures)
+
+    (graph,) = await telemetry.wait("compute graph")
+    (cell,) = telemetry.spans("cell")
+    assert is_child(graph, cell)
+    assert attributes(graph) == {
+        "graph.tasks": 10,
+        "graph.tasks.erred": 0,
+        "graph.outcome": "ok",
+        "workers": 2,
+    }
+    assert graph.status.status_code is StatusCode.UNSET
+    await nothing_left(s)
+
+
+@gen_cluster(client=True)
+async def test_a_graph_has_a_child_per_task_prefix(c, s, a, b, telemetry):
+    """Each covers the time from its first task's start to its last one's end."""
+    numbers = [delayed(slowinc)(i, delay=0.02, dask_key_name=("slow", i)) for i in range(4)]
+    total = delayed(sum)(numbers, dask_key_name="total")
+    assert await c.compute(total) == 10
+
+    (graph,) = await telemetry.wait("compute graph")
+    runs = {span.name: span for span in telemetry.spans("run tasks")}
+    assert set(runs) >= {"run tasks slow", "run tasks total"}
+    slow = runs["run tasks slow"]
+    assert attributes(slow)["task.prefix"] == "slow"
+    assert attributes(slow)["tasks"] == 4
+    assert attributes(slow)["workers"] in {1, 2}
+    assert attributes(slow)["compute.duration"] >= 0.08
+    assert attributes(slow)["result.size"] > 0
+    assert attributes(runs["run tasks total"])["transfer.duration"] >= 0
+    for run in runs.values():
+        assert is_child(run, graph)
+        assert graph.start_time <= run.start_time <= run.end_time <= graph.end_time
+    assert sum(run.attributes["dask.tasks"] for run in runs.values()) == graph.attributes[
+        "dask.graph.tasks"
+    ]
+
+
+@gen_cluster(client=True)
+async def test_a_graph_without_a_client_span_is_a_root(c, s, a, b, telemetry):
+    """Also when another graph with a parent came just before it, while tasks still run."""
+    with telemetry.tracer.start_as_current_span("cell"):
+        first = c.submit(hold, 1)
+    await asyncio.sleep(0.1)
+    second = c.submit(inc, 2)
+    await second
+    GATE.set()
+    await first
+
+    one, other = await telemetry.wait("compute graph", 2)
+    assert {one.parent is None, other.parent is None} == {True, False}
+
+
+@gen_cluster(client=True)
+async def test_baggage_reaches_the_graph_and_its_tasks(c, s, a, b, telemetry):
+    """The carrier of the tasks holds the submitter's baggage beside the graph's own context."""
+    token = context.attach(baggage.set_baggage("session.id", "f00"))
+    try:
+        future = c.submit(lambda: dict(baggage.get_all()), pure=False)
+    finally:
+        context.detach(token)
+    assert await future == {"session.id": "f00"}
+
+
+@gen_cluster(client=True)
+async def test_a_failed_task_fails_its_graph(c, s, a, b, telemetry):
+    """Class names only; dependents that never ran are not counted as failed."""
+    bad = c.submit(fail, 1, key="bad-1")
+    dependent = c.submit(inc, bad, key="after-1")
+    with pytest.raises(ValueError, match="own words"):
+        await dependent
+
+    await telemetry.wait("compute graph", 2)
+    by_tasks = {span.attributes["dask.graph.tasks.erred"]: span for span in telemetry.spans("comp")}
+    graph, after = by_tasks[1], by_tasks[0]
+    for span in (graph, after):
+        assert span.attributes["dask.graph.outcome"] == "error"
+        assert span.status.status_code is StatusCode.ERROR
+        assert span.status.description is None
+    assert graph.attributes["error.type"] == "ValueError"
+    (run,) = telemetry.spans("run tasks bad")
+    (task,) = telemetry.spans("task")
+    assert is_child(run, graph)
+    assert is_child(task, run)
+    for span in (run, task):
+        assert span.attributes["error.type"] == "ValueError"
+        assert span.status.status_code is StatusCode.ERROR
+    assert task.attributes["dask.worker.name"] in {str(a.name), str(b.name)}
+    assert "own words" not in "".join(span.to_json() for span in telemetry.spans())
+
+
+@gen_cluster(client=True)
+async def test_failed_tasks_get_a_few_spans(c, s, a, b, telemetry):
+    """All are counted."""
+    futures = c.map(fail, range(50), key="bad")
+    await wait(futures)
+
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.tasks.erred"] == 50
+    assert len(telemetry.spans("task")) == graphs.MAX_FAILED
+    assert telemetry.counts("dask.task.duration") == {("bad", "error"): 50}
+
+
+@gen_cluster(client=True, nthreads=[("", 1)])
+async def test_slow_outliers_get_a_span(c, s, a, telemetry, monkeypatch):
+    """A task much slower than the others of its prefix is shown by itself."""
+    monkeypatch.setattr(graphs, "SLOW", 0.2)
+    await c.gather(c.map(lambda x: time.sleep(0.4 if x == 7 else 0), range(40), key="nap"))
+
+    await telemetry.wait("compute graph")
+    (task,) = telemetry.spans("task")
+    assert task.end_time - task.start_time >= 0.4e9
+    assert task.status.status_code is StatusCode.UNSET
+
+
+@gen_cluster(client=True, nthreads=[("", 1)])
+async def test_cancelled_futures_end_their_graph(c, s, a, telemetry):
+    """As cancelled, though a part was done."""
+    done = c.submit(inc, 1)
+    await done
+    futures = c.map(hold, range(5), after=done)
+    await asyncio.sleep(0.1)
+    await c.cancel(futures)
+    GATE.set()
+
+    await telemetry.wait("compute graph", 2)
+    assert [span.attributes["dask.graph.outcome"] for span in telemetry.spans("comp")] == [
+        "ok",
+        "cancelled",
+    ]
+    await nothing_left(s)
+
+
+@gen_cluster(client=True, nthreads=[("", 1)])
+async def test_a_client_that_dies_leaves_a_cancelled_graph(c, s, a, telemetry):
+    """What only it wanted is forgotten; another client's graph goes on."""
+    kept = c.submit(hold, 1, key="kept")
+    async with Client(s.address, asynchronous=True) as other:
+        lost = other.map(hold, range(3), key="lost")
+        shared = other.submit(hold, 1, key="kept")
+        while "kept" not in s.tasks or len(s.tasks) < 4:
+            await asyncio.sleep(0.01)
+        del lost, shared
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "cancelled"
+    GATE.set()
+    assert await kept == 1
+    outcomes = [
+        span.attributes["dask.graph.outcome"] for span in await telemetry.wait("compute graph", 3)
+    ]
+    assert sorted(outcomes) == ["cancelled", "ok", "ok"]
+    await nothing_left(s)
+
+
+@gen_cluster(client=True)
+async def test_futures_that_are_dropped_cancel_their_graph(c, s, a, b, telemetry):
+    """Dropping the last reference is how most notebooks cancel."""
+    futures = c.map(slowinc, range(20), delay=10, key="slow")
+    while len(s.tasks) < 20:
+        await asyncio.sleep(0.01)
+    del futures
+    gc.collect()
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "cancelled"
+    await nothing_left(s)
+
+
+@gen_cluster(client=True)
+async def test_known_keys_make_a_graph_of_nothing(c, s, a, b, telemetry):
+    """Computing what is in memory ends at once, below its own parent."""
+    future = c.submit(inc, 1, key="known")
+    await future
+    with telemetry.tracer.start_as_current_span("cell"):
+        again = c.submit(inc, 1, key="known")
+        assert again is not future
+        c2 = await Client(s.address, asynchronous=True)
+        async with c2:
+            assert await c2.submit(inc, 1, key="known") == 2
+    _, second = await telemetry.wait("compute graph", 2)
+    (cell,) = telemetry.spans("cell")
+    assert is_child(second, cell)
+    assert second.attributes["dask.graph.tasks"] == 0
+    assert second.attributes["dask.graph.outcome"] == "ok"
+
+
+@gen_cluster(client=True)
+async def test_a_key_that_is_running_stays_with_its_first_graph(c, s, a, b, telemetry):
+    """The second graph has a link to the first, its own parent, and ends with the key."""
+    async with Client(s.address, asynchronous=True) as other:
+        with telemetry.tracer.start_as_current_span("first cell"):
+            first = c.submit(hold, 1, key="shared")
+        while "shared" not in s.tasks:
+            await asyncio.sleep(0.01)
+        with telemetry.tracer.start_as_current_span("second cell"):
+            second = other.submit(hold, 1, key="shared")
+        await asyncio.sleep(0.1)
+        assert not telemetry.spans("compute graph")
+        GATE.set()
+        await first
+        await second
+        one, two = await telemetry.wait("compute graph", 2)
+    if one.links:
+        one, two = two, one
+    assert not one.links
+    assert [link.context.span_id for link in two.links] == [one.context.span_id]
+    assert one.attributes["dask.graph.tasks"] == 1
+    assert two.attributes["dask.graph.tasks"] == 0
+    assert is_child(one, telemetry.spans("first cell")[0])
+    assert is_child(two, telemetry.spans("second cell")[0])
+    await nothing_left(s)
+
+
+@gen_cluster(client=True)
+async def test_a_key_computed_anew_belongs_to_the_graph_that_asks(c, s, a, b, telemetry):
+    """A task that was forgotten, or released after its graph's end, moves to the next graph."""
+    x = c.submit(inc, 1, key="x")
+    y = c.submit(inc, x, key="y")
+    await y
+    x.release()
+    while s.tasks["x"].state != "released":
+        await asyncio.sleep(0.01)
+    with telemetry.tracer.start_as_current_span("cell"):
+        x = c.submit(inc, 1, key="x")
+    await x
+    graph = (await telemetry.wait("compute graph", 3))[2]
+    assert is_child(graph, telemetry.spans("cell")[0])
+    assert is_child(telemetry.spans("run tasks x")[1], graph)
+    assert not graph.links
+
+
+@gen_cluster(client=True, config={"distributed.scheduler.allowed-failures": 0})
+async def test_a_task_that_kills_its_worker_fails_as_killed_worker(c, s, a, b, telemetry):
+    """It has no times of its own, so its span is as long as the graph."""
+    future = c.submit(slowinc, 1, delay=5, key="killer", workers=[a.address])
+    while not s.tasks or s.tasks["killer"].state != "processing":
+        await asyncio.sleep(0.01)
+    await s.remove_worker(a.address, stimulus_id="test", close=False)
+    await wait(future)
+    assert future.status == "error"
+
+    (graph,) = await telemetry.wait("compute graph")
+    (task,) = telemetry.spans("task")
+    assert graph.attributes["dask.graph.outcome"] == "error"
+    assert task.attributes["error.type"] == graph.attributes["error.type"] == "KilledWorker"
+    assert task.attributes["dask.worker.name"] == str(a.name)
+    assert (task.start_time, task.end_time) == (graph.start_time, graph.end_time)
+    assert telemetry.values("dask.worker.lost") == {(): 1}
+
+
+@gen_cluster(client=True)
+async def test_a_task_that_runs_again_after_a_loss_does_not_end_its_graph(c, s, a, b, telemetry):
+    """Released is not cancelled while somebody waits."""
+    future = c.submit(slowinc, 1, delay=0.5, key="lost")
+    while not s.tasks or s.tasks["lost"].state != "processing":
+        await asyncio.sleep(0.01)
+    busy = s.tasks["lost"].processing_on.address
+    await s.remove_worker(busy, stimulus_id="test", close=False)
+    await asyncio.sleep(0.3)
+    assert not telemetry.spans("compute graph")
+    assert await future == 2
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "ok"
+
+
+@gen_cluster(client=True)
+async def test_retries_do_not_fail_a_graph(c, s, a, b, telemetry):
+    """A task that succeeded in the end is ok."""
+
+    def flaky():
+        from distributed import get_worker
+
+        seen = get_worker().__dict__.setdefault("seen", [])
+        seen.append(1)
+        if len(seen) < 2:
+            raise ValueError
+        return 1
+
+    assert await c.submit(flaky, retries=5, workers=[a.address]) == 1
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "ok"
+
+
+@gen_cluster(client=True)
+async def test_restart_cancels_what_is_open(c, s, a, b, telemetry):
+    """The scheduler forgets all tasks; so do we."""
+    plugin = s.plugins[NAME]
+    future = c.submit(slowinc, 1, delay=10)
+    while not s.tasks:
+        await asyncio.sleep(0.01)
+    plugin.restart(s)
+    (graph,) = await telemetry.wait("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "cancelled"
+    await nothing_left(s)
+    del future
+
+
+@gen_cluster(client=True)
+async def test_closing_the_scheduler_ends_what_is_open(c, s, a, b, telemetry):
+    """At once: nothing waits for the next interval."""
+    future = c.submit(slowinc, 1, delay=1)
+    while not s.tasks:
+        await asyncio.sleep(0.01)
+    await s.close()
+    (graph,) = telemetry.spans("compute graph")
+    assert graph.attributes["dask.graph.outcome"] == "cancelled"
+    assert telemetry.counts("dask.compute.duration") == {("cancelled",): 1}
+    del future
+
+
+@gen_cluster(client=True)
+async def test_a_loop_of_submits_gathers_in_few_graphs(c, s, a, b, telemetry, monkeypatch):
+    """The first have a span each; the metrics count all."""
+    monkeypatch.setattr(submissions, "REFILL", 0.5)
+    with telemetry.tracer.start_as_current_span("cell"):
+        for i in range(submissions.OWN_SPANS + 100):
+            await c.submit(inc, i)
+    await nothing_left(s)
+    spans = telemetry.spans("compute graph")
+    assert submissions.OWN_SPANS < len(spans) < submissions.OWN_SPANS + 60
+    assert sum(span.attributes["dask.graph.tasks"] for span in spans) == 150
+    assert telemetry.counts("dask.compute.duration") == {("ok",): 150}
+    # After a while, a graph has its own span again.
+    await asyncio.sleep(1)
+    before = len(telemetry.spans("compute graph"))
+    with telemetry.tracer.start_as_current_span("other cell"):
+        await c.submit(inc, -1)
+    await telemetry.wait("compute graph", before + 1)
+
+
+@gen_cluster(client=True)
+async def test_a_graph_of_many_prefixes_stays_bounded(c, s, a, b, telemetry, monkeypatch):
+    """Prefixes beyond the bound are one part, `other`; nothing is uncounted."""
+    monkeypatch.setattr(graphs, "MAX_PARTS", 3)
+    tasks = [delayed(inc)(i, dask_key_name=f"{name}-{i}") for i, name in enumerate("abcdefgh")]
+    await c.gather(c.compute(tasks))
+    (graph,) = await telemetry.wait("compute graph")
+    runs = telemetry.spans("run tasks")
+    assert len(runs) == 4
+    assert "run tasks other" in {run.name for run in runs}
+    assert sum(run.attributes["dask.tasks"] for run in runs) == 8
+    assert graph.attributes["dask.graph.tasks"] == 8
+
+
+@gen_cluster(client=True)
+async def test_the_arrival_counts_not_the_materialisation(c, s, a, b, telemetry):
+    """Unpacking a graph is part of the computation."""
+    bag = dask.delayed(sum)([delayed(inc)(i) for i in range(2000)])
+    before = time.time_ns()
+    await c.compute(bag)
+    (graph,) = await telemetry.wait("compute graph")
+    assert before - 5_000_000 <= graph.start_time
+    (event,) = [
+        message
+        for _, message in s.get_events("scheduler")
+        if message.get("action") == "update-graph"
+    ]
+    assert graph.start_time == pytest.approx(
+        event["metrics"]["start_timestamp_seconds"] * 1e9, abs=1e6
+    )
+
+
+@gen_cluster(client=True)
+async def test_persist_is_a_graph_and_its_use_another(c, s, a, b, telemetry):
+    """The second brings only what is new."""
+    x = c.persist(delayed(inc)(1, dask_key_name="persisted"))
+    await wait(x)
+    await c.compute(delayed(inc)(x, dask_key_name="used"))
+    graphs_ = await telemetry.wait("compute graph", 2)
+    assert [span.attributes["dask.graph.tasks"] for span in graphs_] == [1, 1]
