@@ -6,10 +6,15 @@ import os
 from typing import NamedTuple
 
 from af_otel_semconv import carriers
-from opentelemetry import propagate, trace
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace import Link
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+# Between our own processes it is always W3C, whatever OTEL_PROPAGATORS says of the world outside.
+TRACE = TraceContextTextMapPropagator()
+BAGGAGE = W3CBaggagePropagator()
 _KEYS = (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE, carriers.ENV_BAGGAGE)
 
 
@@ -23,7 +28,7 @@ class Origin(NamedTuple):
     def of_environment(cls) -> Origin:
         """Read this process' environment."""
         carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
-        context = propagate.extract(carrier, context=Context())
+        context = TRACE.extract(carrier, BAGGAGE.extract(carrier, Context()))
         span = trace.get_current_span(context).get_span_context()
         return cls(
             context=trace.set_span_in_context(trace.INVALID_SPAN, context),

@@ -13,11 +13,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from af_otel_instrumentation.ipykernel._quietly import quietly
-from af_otel_instrumentation.ipykernel.environment import Origin
+from af_otel_instrumentation.ipykernel.environment import BAGGAGE, TRACE, Origin
 from af_otel_semconv import attributes as attr
 from af_otel_semconv import metrics as names
 from af_otel_semconv import spans
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
@@ -64,6 +64,7 @@ class CellTracer:
             **names.CELL_DURATION.histogram
         )
         self._running: dict[int, _Cell] = {}  # by thread
+        self._baggage: tuple[object, Context] = (None, Context())  # the last header, and it read
         shell.events.register("pre_run_cell", self.begin)
         shell.events.register("post_run_cell", self.end)
 
@@ -91,7 +92,7 @@ class CellTracer:
         metadata = request.get("metadata") or {}
         parent, links = self._origin
         if "traceparent" in metadata:
-            parent, links = propagate.extract(metadata, context=Context()), ()
+            parent, links = self._carried(metadata), ()
         span = self._tracer.start_span(spans.RUN_CELL, context=parent, links=links)
         current = trace.set_span_in_context(span, parent)
         self._running[thread] = _Cell(
@@ -129,6 +130,14 @@ class CellTracer:
             cell.span.set_attribute(attr.ERROR_TYPE, type(error).__name__)
             cell.span.set_status(StatusCode.ERROR)
             self._finish(cell, ERROR)
+
+    def _carried(self, metadata: dict[str, Any]) -> Context:
+        """Return the context that the server has sent along; a session's baggage is read once."""
+        header, read = self._baggage
+        if header != metadata.get("baggage"):
+            read = BAGGAGE.extract(metadata, Context())
+            self._baggage = metadata.get("baggage"), read
+        return TRACE.extract(metadata, read)
 
     def _finish(self, cell: _Cell, status: str) -> None:
         cell.span.set_attribute(attr.CELL_STATUS, status)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from af_otel_instrumentation.jupyter_server import wire
 from af_otel_instrumentation.jupyter_server._quietly import quietly
+from af_otel_instrumentation.jupyter_server.environment import BAGGAGE, TRACE
 from af_otel_semconv import attributes as attr
 from af_otel_semconv import metrics as names
 from af_otel_semconv import spans
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from tornado.ioloop import IOLoop
 
@@ -60,6 +61,8 @@ class CellTracer:
         self, origin: Origin, tracer_provider: TracerProvider, meter_provider: MeterProvider
     ) -> None:
         self._origin = origin
+        self._baggage: dict[str, str] = {}  # as it goes with every cell
+        BAGGAGE.inject(self._baggage, origin.context)
         self._tracer = tracer_provider.get_tracer(__name__)
         meter = meter_provider.get_meter(__name__)
         self._queued = meter.create_histogram(**names.CELL_QUEUE_DURATION.histogram)
@@ -86,8 +89,8 @@ class CellTracer:
             start_time=received,
         )
         context = trace.set_span_in_context(span, self._origin.context)
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier, context)
+        carrier = self._baggage.copy()
+        TRACE.inject(carrier, context)
         cells[request.message_id] = Cell(span, context, received, connection)
         return request.with_metadata(carrier)
 

@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 from af_otel_semconv import attributes as attr
 from af_otel_semconv import carriers
-from opentelemetry import baggage, propagate, trace
+from opentelemetry import baggage, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace import Link
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+# Between our own processes it is always W3C, whatever OTEL_PROPAGATORS says of the world outside.
+TRACE = TraceContextTextMapPropagator()
+BAGGAGE = W3CBaggagePropagator()
 _KEYS = (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE, carriers.ENV_BAGGAGE)
 
 
@@ -26,7 +31,7 @@ class Origin(NamedTuple):
     def of_environment(cls) -> Origin:
         """Read this process' environment; a session without an id gets one."""
         carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
-        parent = propagate.extract(carrier, context=Context())
+        parent = TRACE.extract(carrier, BAGGAGE.extract(carrier, Context()))
         if not baggage.get_baggage(attr.SESSION_ID, parent):
             parent = baggage.set_baggage(attr.SESSION_ID, uuid.uuid4().hex, parent)
         span = trace.get_current_span(parent).get_span_context()
@@ -47,5 +52,6 @@ class Origin(NamedTuple):
 def inject_into_environment(environment: dict[str, str], context: Context) -> None:
     """Hand `context` down to a process that is started with `environment`."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier, context)
+    TRACE.inject(carrier, context)
+    BAGGAGE.inject(carrier, context)
     environment.update({key.upper().replace("-", "_"): carrier[key] for key in carrier})
