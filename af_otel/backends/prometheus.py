@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from af_otel.backends._http import get_json
+from af_otel.backends.http import get_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

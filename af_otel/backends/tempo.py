@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from af_otel.backends import spans
-from af_otel.backends._http import Refused, get_json
+from af_otel.backends.http import Refused, get_json
 
 if TYPE_CHECKING:
     from af_otel.backends.spans import Span

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from af_otel.backends.story import Fold, Node, State, Story, fold
+from af_otel.cli._page import PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ KEEP_SPANS = 6  # siblings of one name that are told one by one
 KEEP_TRACES = 20  # the same for the traces of a session
 _BAR = 24  # columns
 _BARS_FROM = 110  # columns; a narrower terminal needs all of them for words
-_PAPER = 1000  # columns; what is no terminal is read by programs and in mails
 _OTHERS = 14 + 8 + 8 + 4 * 2  # columns of service, times and the space between
 _SECOND, _MINUTE, _HOUR, _DAY = 0.9995, 60, 3600, 86400  # below the first, no 1000 ms
 
@@ -58,7 +58,7 @@ class Lines:
     def __init__(self, story: Story, width: int, *, everything: bool = False) -> None:
         self.story = story
         self.everything = everything
-        self.bars = _BARS_FROM <= width < _PAPER
+        self.bars = _BARS_FROM <= width < PAPER
         self.table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         room = width - _OTHERS - (_BAR + 2 if self.bars else 0)
         self.table.add_column("span", no_wrap=True, overflow="ellipsis", max_width=max(room, 20))

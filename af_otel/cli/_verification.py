@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from af_otel.verify.report import Report, Step
 
+_WIDE = 100  # columns; less has no room to say where each hop comes from
 _DONE, _FAILED = Text("✓", style="green"), Text("✗", style="bold red")
 
 
@@ -84,11 +85,11 @@ class Steps(AbstractContextManager["Steps"]):
         return table
 
 
-def proofs(report: Report) -> RenderableType:
-    """Each hop and metric, and the sum of it."""
+def proofs(report: Report, width: int) -> RenderableType:
+    """Each hop and metric, for so many columns."""
     parts: list[RenderableType] = [Text()]
     if report.hops:
-        parts += [_hops(report), Text()]
+        parts += [_hops(report, wide=width >= _WIDE), Text()]
     if report.metrics:
         parts += [_metrics(report), Text()]
     return Group(*parts)
@@ -105,12 +106,13 @@ def verdict(report: Report, option: str) -> RenderableType:
     return Group(line, Text(f"See the session: af-otel trace {report.session}{option}"))
 
 
-def _hops(report: Report) -> Table:
+def _hops(report: Report, *, wide: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", width=1)
     table.add_column("hop", no_wrap=True)
     table.add_column("process", no_wrap=True)
-    table.add_column("comes in as", no_wrap=True, overflow="ellipsis")
+    if wide:
+        table.add_column("comes in as", no_wrap=True)
     table.add_column("spans", justify="right", no_wrap=True)
     table.add_column("longest", justify="right", no_wrap=True)
     table.add_column("Collector", no_wrap=True)
@@ -119,12 +121,12 @@ def _hops(report: Report) -> Table:
         table.add_row(
             _DONE if hop.proven else _FAILED,
             hop.span,
-            hop.service + (f", {hop.processes} of them" if hop.processes > 1 else ""),
-            hop.comes_from,
+            hop.service + (f" ({hop.processes})" if hop.processes > 1 else ""),
+            *([hop.comes_from] if wide else []),
             str(hop.count),
             "" if hop.seconds is None else duration(hop.seconds),
-            _yes(hop.at_collector),
-            _yes(hop.in_tempo),
+            _seen(hop.at_collector, hop.count),
+            _seen(hop.in_tempo, hop.count),
         )
     return table
 
@@ -143,8 +145,8 @@ def _metrics(report: Report) -> Table:
     return table
 
 
-def _yes(seen: bool) -> Text:
-    return Text("right") if seen else Text("wrong", style="bold red")
+def _seen(right: bool, spans: int) -> Text:
+    return Text("right") if right else Text("wrong" if spans else "missing", style="bold red")
 
 
 def _seconds(step: Step) -> str:

@@ -11,8 +11,6 @@ import typer
 
 from af_otel.cli._local import JsonOption, StateOption
 
-_PLAIN_WIDTH = 1000  # of a pipe or a file: room for every line, and nothing is cut
-
 
 def trace(
     what: Annotated[
@@ -35,10 +33,9 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what a session, or one trace, did: each span under what set it off."""
-    from rich.console import Console
-
     from af_otel.backends import find
     from af_otel.backends.tempo import Tempo
+    from af_otel.cli._page import page
     from af_otel.cli._story import Lines, heading
 
     story = find.story(Tempo(tempo or _of_facility(state)), what, whole_session=whole_session)
@@ -46,9 +43,7 @@ def trace(
         json.dump(story.as_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
+    console = page()
     for line in heading(story):
         console.print(line)
     console.print()

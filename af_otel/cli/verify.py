@@ -29,9 +29,8 @@ def verify(
     A hop is proven when its spans are at the Collector and in Tempo, with parents and links right,
     and Prometheus has counted what was done. The first that is not is named, with what to do.
     """
-    from rich.console import Console
-
     from af_otel.cli import _verification as shown
+    from af_otel.cli._page import page
     from af_otel.verify.run import Verification
 
     facility = control.require(State.at(state))
@@ -47,10 +46,10 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
-        out = Console(highlight=False)
-        out.print(shown.proofs(report))
+        out = page()
+        out.print(shown.proofs(report, out.width))
         if report.ok:
-            out.print(shown.verdict(report, state_option(facility)))
+            out.print(shown.verdict(report, state_option(facility)), soft_wrap=True)
     if report.error is not None:
         error = report.error
         raise AfOtelError(

@@ -18,6 +18,7 @@ from opentelemetry.baggage import get_baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
+from af_otel.backends.http import NotReachable
 from af_otel.backends.prometheus import Prometheus
 from af_otel.backends.tempo import Tempo
 from af_otel.errors import AfOtelError
@@ -137,7 +138,7 @@ class Verification:
             self.report.result = lines[-1] if lines else self.report.result
         step.detail = f"{self._cells} of `{NOTEBOOK}`: {self.report.result}"
 
-    def _find_spans(self, step: Step) -> bool:
+    def _find_spans(self, step: Step) -> None:
         report, every = self.report, self._spans_file.read()
         if not report.session:
             report.session = self._guess(every)
@@ -152,7 +153,7 @@ class Verification:
         self._spans = in_tempo
         broken = next((hop for hop in report.hops if not hop.proven), None)
         if broken is None and report.processes >= hops.PROCESSES:
-            return True
+            return
         if not every:
             raise _NotYet(
                 "collector",
@@ -176,12 +177,12 @@ class Verification:
             hint=self._read(hop.log if not broken.at_collector else "tempo"),
         )
 
-    def _find_metrics(self, step: Step) -> bool:
+    def _find_metrics(self, step: Step) -> None:
         if not self.report.metrics:
             self.report.metrics = metrics.wanted(self._spans, self._cells, self._tasks)
         if metrics.look(self._prometheus, self.report.metrics, self._began_at):
             step.detail = f"{len(self.report.metrics)} have counted it"
-            return True
+            return
         broken = next(metric for metric in self.report.metrics if not metric.proven)
         raise _NotYet(
             broken.metric,
@@ -190,18 +191,23 @@ class Verification:
             hint=self._read("collector"),
         )
 
-    def _look(self, name: str, look: Callable[[Step], bool]) -> None:
+    def _look(self, name: str, look: Callable[[Step], None]) -> None:
         """Look again and again, until all is there or patience ends."""
         with self._step(name, "collector") as step:
             deadline = min(self._deadline, time.monotonic() + PATIENCE)
             while True:
                 try:
                     look(step)
-                except _NotYet:
-                    if time.monotonic() > deadline:
-                        raise
+                except NotReachable as error:
+                    # Named as the service is: `tempo`, `prometheus`.
+                    hop = error.server.lower()
+                    missing = _NotYet(hop, error.what, where=error.where, hint=self._read(hop))
+                except _NotYet as error:
+                    missing = error
                 else:
                     return
+                if time.monotonic() > deadline:
+                    raise missing
                 self._changed(self.report)
                 time.sleep(_POLL)
 

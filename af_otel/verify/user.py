@@ -32,7 +32,7 @@ _NAVIGATE = {
     "Sec-Fetch-Site": "same-origin",
 }
 _REQUEST_TIMEOUT = 30  # s; a hub that spawns answers late
-_STOP_TIMEOUT = 15  # s
+_STOP_TIMEOUT = 30  # s; a server that is still starting has to be waited for
 _POLL = 0.1  # s
 
 

@@ -18,6 +18,14 @@ _EXCERPT = 300  # characters of an unexpected answer; a proxy's error page is lo
 class NotReachable(AfOtelError):
     """No server answers at the address."""
 
+    def __init__(self, server: str, base: str, error: Exception) -> None:
+        super().__init__(
+            f"{server} does not answer at `{base}`",
+            where=f"{type(error).__name__}: {error}".rstrip(": "),
+            hint="is the facility up? `af-otel status` says; `af-otel up` starts one",
+        )
+        self.server = server
+
 
 class Refused(AfOtelError):
     """The server answered, and not with what was asked for."""
@@ -42,11 +50,7 @@ def get_json(
             trust_env=False,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotReachable(
-            f"{server} does not answer at `{base}`",
-            where=f"{type(error).__name__}: {error}".rstrip(": "),
-            hint="is the facility up? `af-otel status` says; `af-otel up` starts one",
-        ) from error
+        raise NotReachable(server, base, error) from error
     if answer.is_success:
         try:
             return answer.json()
