@@ -1,10 +1,13 @@
 # `make up` and `make test` do all the set-up themselves; everything else here is for developers.
 SHELL := /bin/sh
 ARGS ?=
+# Another Python than `python3`: make PYTHON=/path/to/it ...
+export PYTHON
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/af-otel
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help up test servers lint venv browser clean clean-cache
 
 help:
@@ -18,7 +21,8 @@ help:
 up: servers
 	@$(BIN)/af-otel up $(ARGS)
 
-test: servers browser
+# The browser first: what the machine lacks is asked for in one message.
+test: browser servers
 	@$(BIN)/python -m pytest $(ARGS)
 
 servers: venv
