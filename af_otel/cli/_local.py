@@ -23,10 +23,15 @@ StateOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
+STOPPED = "Stopped; no process is left"
+
 
 def console() -> Console:
     """Where people read; stdout is for data."""
-    return Console(stderr=True)
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        screen.width = 200  # A file has no width; by default its lines would end at 80.
+    return screen
 
 
 def write_json(facility: Facility) -> None:

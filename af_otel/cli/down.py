@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from af_otel.cli._local import StateOption, console
+from af_otel.cli._local import STOPPED, StateOption, console
 from af_otel.local import control, view
 from af_otel.local.state import State
 
@@ -22,7 +22,7 @@ def down(
     with view.View(console()) as shown:
         stopped = control.stop(place, shown.update)
     if stopped:
-        shown.say("Stopped; no process is left")
+        shown.say(STOPPED)
     else:
         shown.say(f"No facility runs in {place.directory}")
     if not purge:

@@ -15,7 +15,7 @@ from af_otel.local import control, processes, view
 from af_otel.local.state import State
 
 if TYPE_CHECKING:
-    from af_otel.local.facility import Facility
+    from af_otel.local.facility import Facility, ServiceStatus
 
 
 def status(state: StateOption = None, as_json: JsonOption = False) -> None:
@@ -45,7 +45,7 @@ def status(state: StateOption = None, as_json: JsonOption = False) -> None:
 
 def _print(facility: Facility, memory: dict[str, int], last_span: float | None) -> None:
     screen = console()
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("service", no_wrap=True)
     table.add_column("state", no_wrap=True)
     for name in ("pid", "up for", "memory"):
@@ -55,7 +55,7 @@ def _print(facility: Facility, memory: dict[str, int], last_span: float | None) 
         running = service.pid is not None and service.started is not None
         table.add_row(
             name,
-            Text(view.describe(service), style=view.MARKS.get(service.state, ("", ""))[1]),
+            Text(_state(service), style=view.MARKS.get(service.state, ("", ""))[1]),
             str(service.pid or ""),
             duration(time.time() - service.started) if running and service.started else "",
             f"{memory[name] / 1e6:.0f} MB" if running else "",
@@ -71,6 +71,10 @@ def _print(facility: Facility, memory: dict[str, int], last_span: float | None) 
     )
     for error in facility.errors:
         view.View(screen).error(**error)
+
+
+def _state(service: ServiceStatus) -> str:
+    return f"dead: {service.ended}" if service.ended else service.state
 
 
 def _last_span(place: State) -> float | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from af_otel.cli._local import JsonOption, StateOption, console, write_json
+from af_otel.cli._local import STOPPED, JsonOption, StateOption, console, write_json
 from af_otel.errors import AfOtelError
 from af_otel.local import control, view
 from af_otel.local.facility import Facility
@@ -53,8 +53,11 @@ def up(
                 write_json(facility)
                 sys.stdout.flush()
 
-        start = control.detach if detach else control.supervise
-        facility = None if place.holder() is not None else start(place, ports, changed)
+        facility = None
+        if place.holder() is None:
+            shown.say(f"Starting a facility in {place.directory}")
+            start = control.detach if detach else control.supervise
+            facility = start(place, ports, changed)
         if facility is None:
             _already(place, as_json=as_json)
             return
@@ -65,8 +68,10 @@ def up(
         for error in others:
             shown.error(**error)
         raise AfOtelError(first["what"], where=first["where"], hint=first["hint"])
-    if facility.phase == "stopped" and facility.seconds_to_ready is None:
-        raise typer.Exit(INTERRUPTED)
+    if facility.phase == "stopped":
+        shown.say(STOPPED)
+        if facility.seconds_to_ready is None:
+            raise typer.Exit(INTERRUPTED)
 
 
 def _already(place: State, *, as_json: bool) -> None:

@@ -136,7 +136,7 @@ def _end(state: State, holder: int, changed: Callable[[Facility], None]) -> None
         os.kill(holder, signal.SIGTERM)
     while state.holder() is not None:
         facility = _of(state, holder)
-        if facility is not None:
+        if facility is not None and facility.phase == "stopping":
             changed(facility)
         if time.monotonic() > until:
             with contextlib.suppress(ProcessLookupError):

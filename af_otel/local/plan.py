@@ -13,7 +13,7 @@ from af_otel.local.ports import HOST, Ports
 from af_otel.local.processes import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from af_otel.local.probes import Probe
     from af_otel.local.state import State
@@ -77,9 +77,11 @@ class Plan:
     urls: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def choose_ports(self) -> None:
+    def choose_ports(self, without: Container[str] = ()) -> None:
         """Find a port for everything, and note where people must look elsewhere than usual."""
         for name, (usual, title) in USUAL.items():
+            if name in without:
+                continue
             port = self.ports.choose(name, usual)
             if port != usual and title and name not in self.ports.wanted:
                 self.notes.append(f"port {usual} is taken; {title} listens on {port}")

@@ -34,11 +34,15 @@ def plan(state: State, ports: Ports, injected: Path) -> Plan:
             hint="one of " + ", ".join(f"`{name}`" for name in USUAL),
         )
     made = Plan(state, ports, injected)
-    made.choose_ports()
+    found = grafana.find()
+    made.choose_ports(without=() if found else ("grafana",))
     _telemetry(made)
     _dask(made)
     _hub(made)
-    _grafana(made)
+    if found is None:
+        made.notes.append("Grafana is left out: it is neither on PATH nor named by AF_OTEL_GRAFANA")
+    else:
+        _grafana(made, found)
     return made
 
 
@@ -115,6 +119,8 @@ def _telemetry(made: Plan) -> None:
                 "AF_OTEL_TEMPO_OTLP_GRPC": made.address("tempo-otlp-grpc"),
                 "AF_OTEL_TEMPO_DATA": str(made.directory("tempo")),
             },
+            # All ends at once but the query frontend, which waits for a querier that has gone.
+            patience=1.5,
         ),
     ]
 
@@ -209,11 +215,7 @@ def _hub(made: Plan) -> None:
     )
 
 
-def _grafana(made: Plan) -> None:
-    found = grafana.find()
-    if found is None:
-        made.notes.append("Grafana is left out: it is neither on PATH nor named by AF_OTEL_GRAFANA")
-        return
+def _grafana(made: Plan, found: grafana.Grafana) -> None:
     made.urls["grafana"] = f"http://{made.address('grafana')}"
     directory = made.directory("grafana")
     made.services.append(

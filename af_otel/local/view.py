@@ -31,6 +31,14 @@ MARKS = {
 }
 STORY = "af-otel trace last"
 NOTEBOOK = "examples/dimuon.ipynb"
+PLACES = (
+    ("JupyterHub", "hub", "notebooks"),
+    ("Grafana", "grafana", "sessions, side by side"),
+    ("Dask", "dask_dashboard", "its dashboard"),
+    ("Tempo", "tempo", "traces (HTTP API)"),
+    ("Prometheus", "prometheus", "metrics (HTTP API)"),
+    ("Collector", "collector_otlp", "OTLP over HTTP"),
+)
 
 
 class View(AbstractContextManager["View"]):
@@ -111,22 +119,27 @@ class View(AbstractContextManager["View"]):
             self._lines(self._facility)
 
     def _lines(self, facility: Facility) -> None:
-        for note in facility.notes:
+        stopping = facility.phase in {"stopping", "stopped"}
+        for note in [] if stopping else facility.notes:
             if note not in self._said:
                 self.say(f"note: {note}")
                 self._said.append(note)
+        worth = {"stopped"} if stopping else {"ready", "dead"}
         for name, status in facility.services.items():
-            if self._seen.get(name, "waiting") != status.state != "waiting":
-                self.say(f"{name}: {describe(status)}  {status.url}")
+            if self._seen.get(name) != status.state and status.state in worth:
+                address = "" if stopping else f"  {status.url}"
+                self.say(f"{name}: {describe(status)}{address}")
             self._seen[name] = status.state
 
     def _render(self) -> RenderableType:
         assert self._facility is not None
-        notes = [Text(f"note: {note}", style="yellow") for note in self._facility.notes]
-        return Group(starting_table(self._facility, self._spinner), *notes)
+        starting = self._facility.phase == "starting"
+        notes = self._facility.notes if starting else []
+        lines = [Text(f"note: {note}", style="yellow") for note in notes]
+        return Group(services_table(self._facility, self._spinner), *lines)
 
 
-def starting_table(facility: Facility, spinner: Spinner) -> Table:
+def services_table(facility: Facility, spinner: Spinner) -> Table:
     """Service, state, address and seconds."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(width=2, justify="right")
@@ -144,7 +157,7 @@ def starting_table(facility: Facility, spinner: Spinner) -> Table:
             mark,
             Text(name, style="bold" if status.state == "ready" else ""),
             Text(_state(facility, status), style=style),
-            "" if elapsed is None or status.state == "waiting" else f"{elapsed:.1f} s",
+            f"{elapsed:.1f} s" if elapsed and status.state in {"starting", "ready"} else "",
             Text(status.url, style="dim" if status.state != "ready" else ""),
         )
     return table
@@ -172,33 +185,33 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     """Where everything is, how to get in, and what to do first."""
     ready = Text(f"Ready in {facility.seconds_to_ready or 0:.1f} s", style="bold")
     ready.append(f", in {facility.state}", style="not bold")
-    places = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2), show_header=False)
-    places.add_column(no_wrap=True, style="bold")
-    places.add_column(no_wrap=True, overflow="fold")
-    places.add_column(overflow="fold")
-    hub = facility.hub
-    places.add_row("JupyterHub", hub["url"], f"user {hub['user']}, password {hub['password']}")
-    if "grafana" in facility.urls:
-        places.add_row("Grafana", facility.urls["grafana"], "sessions, side by side")
-    places.add_row("Dask", facility.urls["dask_dashboard"], "its dashboard")
-    places.add_row("Tempo", facility.urls["tempo"], "traces, by its HTTP API")
-    places.add_row("Prometheus", facility.urls["prometheus"], "metrics, by its HTTP API")
-    places.add_row("Collector", facility.urls["collector_otlp"], "OTLP over HTTP")
-    option = state_option(facility)
-    steps = Table(box=None, pad_edge=False, padding=(0, 1, 0, 2), show_header=False)
-    steps.add_column(no_wrap=True, justify="right")
-    steps.add_column(overflow="fold")
-    notebook = f"{hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"
-    steps.add_row("1.", f"Open {notebook}")
-    steps.add_row("", "and log in (any user name will do, the password is the same)")
-    steps.add_row("2.", "Run all cells: Run > Run All Cells")
-    steps.add_row("3.", f"See what happened: {STORY}{option}")
-    last = (
-        "Ctrl-C stops everything."
-        if foreground
-        else f"`af-otel status{option}` shows how it does, `af-otel down{option}` stops everything."
-    )
-    return Group(Text(), ready, Text(), places, Text(), steps, Text(), Text(last))
+    places = _grid()
+    for title, key, what in PLACES:
+        if key in facility.urls:
+            places.add_row(Text(title, style="bold"), Text(facility.urls[key]), Text(what))
+    hub, option = facility.hub, state_option(facility)
+    steps = _grid()
+    steps.add_row("1.", Text(f"Open {hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"))
+    steps.add_row("", Text(f"and log in as {hub['user']} (any name will do) with the password"))
+    steps.add_row("", Text(hub["password"], style="bold"))
+    steps.add_row("2.", Text("Run > Run All Cells"))
+    steps.add_row("3.", Text.assemble("See what happened: ", (f"{STORY}{option}", "bold")))
+    last = Text("Ctrl-C stops everything")
+    if not foreground:
+        last = Text.assemble(
+            (f"af-otel down{option}", "bold"),
+            " stops everything, ",
+            ("af-otel status", "bold"),
+            " shows how it does",
+        )
+    return Group(Text(), ready, Text(), places, Text(), steps, Text(), last)
+
+
+def _grid() -> Table:
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for _ in range(3):
+        grid.add_column(overflow="fold")
+    return grid
 
 
 def state_option(facility: Facility) -> str:

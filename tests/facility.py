@@ -1,0 +1,113 @@
+"""A whole facility for tests, as a person has it: by `af-otel up`, with what it says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[1]
+AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
+UP_WITHIN = 180.0  # A machine that builds or tests other things meanwhile is slow.
+
+
+@dataclass
+class LocalFacility:
+    """A running facility; `info` is what `up --json` printed."""
+
+    state: Path
+    info: dict[str, Any]
+
+    @property
+    def hub(self) -> dict[str, str]:
+        return self.info["hub"]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return self.info["urls"]
+
+    @property
+    def spans_file(self) -> Path:
+        return Path(self.info["spans_file"])
+
+    def now(self) -> dict[str, Any]:
+        """What it says of itself at this moment."""
+        content: dict[str, Any] = json.loads((self.state / "facility.json").read_text())
+        return content
+
+    def pid(self, service: str) -> int:
+        return int(self.now()["services"][service]["pid"])
+
+    def log(self, service: str) -> str:
+        return (self.state / "logs" / f"{service}.log").read_text(errors="replace")
+
+    def command(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run `af-otel` with this facility's `--state`."""
+        return af_otel(*arguments, "--state", str(self.state), timeout=timeout)
+
+
+def af_otel(
+    *arguments: str, timeout: float = 60, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [AF_OTEL, *arguments],
+        env=clean_env(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment without what another facility's processes have, and with `extra`."""
+    foreign = ("JUPYTERHUB_", "JPY_", "DASK_", "OTEL_", "TRACEPARENT", "BAGGAGE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return {**kept, **(extra or {})}
+
+
+def up(
+    state: Path, *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `af-otel up --detach --json` to its end."""
+    arguments = ("up", "--detach", "--json", "--state", str(state), *options)
+    return af_otel(*arguments, timeout=UP_WITHIN, env=env)
+
+
+def processes(state: Path) -> list[str]:
+    """The command lines of all processes that belong to the facility in `state`."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("AF_OTEL_FACILITY") == str(state):
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+@contextlib.contextmanager
+def running_facility(
+    state: Path, *options: str, env: Mapping[str, str] | None = None
+) -> Iterator[LocalFacility]:
+    """A facility in `state`, gone with its directory when the block ends."""
+    started = up(state, *options, env=env)
+    try:
+        assert started.returncode == 0, started.stderr
+        yield LocalFacility(state, json.loads(started.stdout))
+    finally:
+        down = af_otel("down", "--state", str(state))
+        left = processes(state)
+        shutil.rmtree(state, ignore_errors=True)
+        assert down.returncode == 0, down.stderr
+        assert not left, left
