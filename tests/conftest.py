@@ -31,3 +31,12 @@ def collector(tmp_path):
 
     with running_collector(tmp_path / "collector") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def facility(tmp_path_factory):
+    """A whole facility, shared by the tests that need one."""
+    from facility import running_facility
+
+    with running_facility(tmp_path_factory.mktemp("facility") / "state") as running:
+        yield running

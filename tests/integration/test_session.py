@@ -1,0 +1,369 @@
+"""Whole sessions on a whole facility: what a browser does, what breaks, and what must never be seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import threading
+import urllib.parse
+
+import httpx
+import pytest
+from servers import ROOT, wait_for
+
+from af_otel.backends.prometheus import Prometheus
+from af_otel.backends.tempo import Tempo
+from af_otel.verify.kernel import Kernel
+from af_otel.verify.user import User
+
+pytestmark = pytest.mark.facility
+
+
+@pytest.fixture
+def tempo(facility):
+    return Tempo(facility.urls["tempo"])
+
+
+@pytest.fixture
+def visit(facility):
+    """Log users in and give them servers, which are stopped when the test ends."""
+    users = []
+
+    def log_in(name):
+        user = User(facility.hub["url"], name, facility.hub["password"])
+        users.append(user)
+        user.log_in()
+        user.spawn(90)
+        return user
+
+    yield log_in
+    for user in users:
+        user.stop_server()
+        user.http.close()
+
+
+def session_id(kernel):
+    """The session of a kernel, as it was told at its start."""
+    carried = kernel.ask(60, baggage="__import__('os').environ.get('BAGGAGE', '')")["baggage"]
+    return re.search(r"session\.id=(\w+)", carried)[1]
+
+
+def session_when(tempo, session, enough, what):
+    """All spans of a session, once `enough` says yes to them."""
+
+    def look():
+        spans = tempo.session(session)
+        return spans if enough(spans) else None
+
+    return wait_for(look, what, timeout=60)
+
+
+def named(spans, name):
+    return [span for span in spans if span.name == name and not span.pending_for]
+
+
+def linked(span, other):
+    return any(link.span_id == other.span_id for link in span.links)
+
+
+def assert_one_story(spans):
+    """Parents and links of a session with Dask cells are right, across its processes."""
+    (spawn,) = named(spans, "spawn server")
+    (server,) = named(spans, "start server")
+    assert server.parent_id == spawn.span_id
+    assert server.service == "jupyter-server"
+    by_id = {span.span_id: span for span in spans}
+    for kernel in named(spans, "start kernel"):
+        assert linked(kernel, spawn)
+    for cell in named(spans, "execute cell"):
+        assert not cell.parent_id
+        assert linked(cell, spawn)
+    for name, parent, service in (
+        ("run cell", "execute cell", "jupyter-kernel"),
+        ("compute graph", "run cell", "dask-scheduler"),
+        ("worker share", "compute graph", "dask-worker"),
+    ):
+        found = named(spans, name)
+        assert found, name
+        for span in found:
+            assert by_id[span.parent_id].name == parent
+            assert (span.service, span.trace_id) == (service, by_id[span.parent_id].trace_id)
+    assert len({span.attributes["session.id"] for span in spans}) == 1
+    assert len({span.instance for span in spans}) >= 5
+
+
+CHROMIUM = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.mark.browser
+def test_a_browser_runs_the_example_and_its_session_is_one_story(facility, tempo, tmp_path):
+    """Log in, open JupyterLab, run all cells of the notebook: all of it is in Tempo, linked."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert browser_path, "no Chromium: `make test` installs it, or says how to"
+    name = "browser"
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=browser_path, args=list(CHROMIUM))
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(f"{facility.hub['url']}/hub/user-redirect/lab/tree/examples/dimuon.ipynb")
+        page.fill("#username_input", name)
+        page.fill("#password_input", facility.hub["password"])
+        page.click("#login_submit")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        page.wait_for_selector("text=Python 3 (ipykernel) | Idle")
+        page.click("#jp-MainMenu >> text=Run")
+        page.click("text=Run All Cells")
+        # The last cell prints the peak; its number is what the whole analysis comes to.
+        page.wait_for_selector("text=/Z peak at 91\\.\\d+/")
+        page.wait_for_selector("text=Python 3 (ipykernel) | Idle")
+        page.screenshot(path=tmp_path / "notebook.png")
+        assert page.locator(".jp-OutputArea-output img").count() >= 1
+        assert page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
+        browser.close()
+
+    wait_for(lambda: tempo.search('{ name = "worker share" }'), "the workers' shares")
+    newest = max(tempo.search('{ name = "spawn server" }', limit=50), key=lambda found: found.start)
+    session = tempo.trace(newest.trace_id)[0].attributes["session.id"]
+    cells = len(
+        [
+            c
+            for c in json.loads((ROOT / "examples" / "dimuon.ipynb").read_text())["cells"]
+            if c["cell_type"] == "code"
+        ]
+    )
+    spans = session_when(
+        tempo, session,
+        lambda spans: len(named(spans, "run cell")) == cells and named(spans, "worker share"),
+        f"{cells} cells",
+    )  # fmt: skip
+    assert_one_story(spans)
+    with User(facility.hub["url"], name, facility.hub["password"]) as user:
+        user.log_in()
+        user.stop_server()
+
+
+def test_two_users_at_once_are_two_sessions(visit, tempo):
+    """Their cells, computed at the same time on the same Dask, are told apart."""
+    sessions = {}
+
+    def work(name):
+        user = visit(name)
+        with Kernel(user, "Untitled.ipynb", "python3") as kernel:
+            sessions[name] = session_id(kernel)
+            outcome = kernel.run(
+                "from distributed import Client\n"
+                "with Client() as client:\n"
+                f"    print(client.submit(sum, range({len(name)}), pure=False).result())",
+                60,
+            )
+            assert outcome.status == "ok", outcome.error
+            kernel.shut_down()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("ann", "robert")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(sessions.values())) == 2
+    for session in sessions.values():
+        spans = session_when(
+            tempo, session, lambda spans: named(spans, "worker share"), "both computations"
+        )
+        assert_one_story(spans)
+        assert len({span.attributes["user.hash"] for span in spans}) == 1
+
+
+SLOW = """
+import time
+from distributed import Client
+def slow(n):
+    time.sleep(0.2)
+    return n * n
+with Client() as client:
+    print(sum(client.gather(client.map(slow, range(20), pure=False))))
+"""
+
+
+def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit, tempo):
+    """Same results, no word in the output; when the Collector is back, later spans arrive."""
+    user = visit("nocollector")
+    with Kernel(user, "Untitled.ipynb", "python3") as kernel:
+        session = session_id(kernel)
+        assert kernel.run(SLOW, 60).text == "2470\n"
+        facility.kill("collector")
+        for _ in range(3):
+            outcome = kernel.run(SLOW, 60)
+            assert (outcome.status, outcome.text) == ("ok", "2470\n")
+        facility.restart("collector")
+
+        def later_spans_arrive():
+            kernel.run("'later'", 60)
+            spans = tempo.session(session)
+            counts = {
+                s.attributes.get("jupyter.cell.execution_count") for s in named(spans, "run cell")
+            }
+            return any(count and count >= 5 for count in counts)
+
+        wait_for(later_spans_arrive, "spans after the Collector's return", timeout=90)
+        kernel.shut_down()
+
+
+def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
+    """`kill -9` leaves no time for a word; the trace shows the cell as what was open, and why it ended."""
+    user = visit("killed")
+    with Kernel(user, "Untitled.ipynb", "python3") as kernel:
+        session = session_id(kernel)
+        pid = int(kernel.ask(60, pid="__import__('os').getpid()")["pid"])
+        stopped = threading.Thread(target=lambda: _ignore(kernel, "import time; time.sleep(600)"))
+        stopped.start()
+        session_when(
+            tempo, session,
+            lambda spans: any(s.pending_for and s.name == "run cell" for s in spans), "the open cell",
+        )  # fmt: skip
+        os.kill(pid, signal.SIGKILL)
+        spans = session_when(
+            tempo, session, lambda spans: named(spans, "execute cell"), "the end of the cell"
+        )
+        (cell,) = named(spans, "execute cell")
+        assert cell.attributes["jupyter.cell.status"] == "died"
+        assert cell.status == "error"
+        (marker,) = [s for s in spans if s.pending_for and s.name == "run cell"]
+        assert (marker.parent_id, marker.trace_id) == (cell.span_id, cell.trace_id)
+        assert not named(spans, "run cell")
+        died = session_when(
+            tempo, session, lambda spans: named(spans, "kernel died"), "the kernel's death"
+        )
+        (death,) = named(died, "kernel died")
+        assert death.attributes["jupyter.kernel.exit_code"] == -9
+        user.stop_server()
+        stopped.join()
+
+
+def _ignore(kernel, code):
+    try:
+        kernel.run(code, 900)
+    except Exception as error:  # the connection ends with the server
+        print(error)
+
+
+CANARIES = {
+    "token": "canarytoken4f1d", "cookie": "canarycookie93ab", "code": "canarycode77e0",
+    "state": "canarystate12cc", "source": "canarysource5d5e", "text": "canarytext8b8b",
+    "output": "canaryoutput3a3a", "span": "canaryspan6c6c", "path": "canarypath0e0e",
+    "key": "canarykey2b2b",
+}  # fmt: skip
+
+LEAKY = f"""
+# {CANARIES["source"]}
+from opentelemetry import trace
+secret = "{CANARIES["source"]}"
+print("{CANARIES["output"]}")
+tracer = trace.get_tracer("user")
+with tracer.start_as_current_span("user work") as span:
+    span.set_attribute("url.full", "http://x/?token={CANARIES["span"]}&code={CANARIES["code"]}")
+    span.set_attribute("http.request.header.cookie", "{CANARIES["cookie"]}")
+    span.set_attribute("note", "Authorization: Bearer {CANARIES["token"]}")
+    raise ValueError("{CANARIES["text"]}")
+"""
+
+
+def test_no_secret_is_stored_anywhere(facility, visit, tempo):
+    """Canaries in tokens, cookies, OAuth codes, cells, outputs and exceptions are in no answer and no file."""
+    user = visit("canary")
+    # As a script would come: a token in the query, a token in a header; and an OAuth answer gone astray.
+    for path, headers in (
+        (f"/hub/api/user?token={CANARIES['token']}", {}),
+        ("/hub/api/user", {"Authorization": f"token {CANARIES['token']}"}),
+        ("/hub/api/user", {"Cookie": f"jupyterhub-session-id={CANARIES['cookie']}"}),
+        (f"/user/canary/oauth_callback?code={CANARIES['code']}&state={CANARIES['state']}", {}),
+        (f"/hub/oauth_callback?code={CANARIES['code']}&state={CANARIES['state']}", {}),
+        (f"/user/canary/api/contents?token={CANARIES['token']}", {}),
+    ):
+        httpx.get(facility.hub["url"] + path, headers=headers, follow_redirects=False)
+    with Kernel(user, f"{CANARIES['path']}.ipynb", "python3") as kernel:
+        session = session_id(kernel)
+        outcome = kernel.run(LEAKY, 60)
+        assert CANARIES["output"] in outcome.text
+        assert CANARIES["text"] in outcome.error
+        dask = (
+            "from distributed import Client\n"
+            f"def {CANARIES['source']}x(n): raise ValueError('{CANARIES['text']}')\n"
+            "with Client() as client: client.submit(lambda n: n, 1).result();"
+            f" client.submit(lambda n, k: k, 1, '{CANARIES['key']}', key='k-1').result()"
+        )
+        assert kernel.run(dask, 60).status == "ok"
+        kernel.shut_down()
+    secrets = {*CANARIES.values(), *user_secrets(user)}
+    session_when(tempo, session, lambda spans: named(spans, "user work"), "the user's own span")
+    session_when(tempo, session, lambda spans: named(spans, "worker share"), "the computation")
+
+    for where, text in everything_stored(facility):
+        for secret in secrets:
+            assert secret not in text, f"a secret is stored: {secret} in {where}"
+            assert urllib.parse.quote(secret, safe="") not in text
+
+
+def user_secrets(user):
+    """What the browser and the server of this user hold: cookies, XSRF values."""
+    return {
+        cookie.value for cookie in user.http.cookies.jar if cookie.value and len(cookie.value) > 8
+    }
+
+
+def everything_stored(facility):
+    """All that Tempo and Prometheus answer, and the Collector's files."""
+    tempo, prometheus = facility.urls["tempo"], facility.urls["prometheus"]
+    found = httpx.get(f"{tempo}/api/search", params={"q": "{}", "limit": 1000}, timeout=30)
+    assert found.json()["traces"]
+    for trace in found.json()["traces"]:
+        url = f"{tempo}/api/traces/{trace['traceID']}"
+        yield url, httpx.get(url, timeout=30).text
+    for tag in httpx.get(f"{tempo}/api/v2/search/tags", timeout=30).json()["scopes"]:
+        for name in tag.get("tags", ()):
+            url = f"{tempo}/api/v2/search/tag/{tag['name']}.{name}/values"
+            yield url, httpx.get(url, timeout=30).text
+    for query in ("series?match[]={__name__!=''}", "metadata", "labels",
+                  "query_exemplars?query={__name__!=''}&start=0&end=9999999999"):  # fmt: skip
+        url = f"{prometheus}/api/v1/{query}"
+        answer = httpx.get(url, timeout=30)
+        assert answer.json()["status"] == "success"
+        yield url, answer.text
+    files = list((facility.state / "collector").rglob("*.jsonl"))
+    assert files
+    for file in files:
+        yield str(file), file.read_text()
+
+
+def test_metrics_count_what_was_done(facility, visit):
+    """Spawns, cells and tasks are in Prometheus under their names, with units and no user or session."""
+    prometheus = Prometheus(facility.urls["prometheus"])
+    before = prometheus.total("sum(jupyter_cell_duration_seconds_count)")
+    user = visit("counted")
+    with Kernel(user, "Untitled.ipynb", "python3") as kernel:
+        for _ in range(3):
+            kernel.run("1 + 1", 60)
+        kernel.run("1 / 0", 60)
+        kernel.shut_down()
+    wait_for(
+        lambda: prometheus.total("sum(jupyter_cell_duration_seconds_count)") >= before + 4,
+        "four cells more", timeout=60,
+    )  # fmt: skip
+    assert prometheus.total('sum(jupyter_cell_duration_seconds_count{jupyter_cell_status="error"})')
+    assert prometheus.total(
+        'sum(jupyterhub_server_spawn_duration_seconds_count{jupyterhub_spawn_outcome="ok"})'
+    )
+    series = httpx.get(
+        f"{facility.urls['prometheus']}/api/v1/series",
+        params={"match[]": '{job=~".*/jupyter.*|.*/dask.*"}'},
+    ).json()["data"]
+    assert series
+    for labels in series:
+        assert not {"session_id", "user_hash"} & set(labels)
+        assert "counted" not in json.dumps(labels)
