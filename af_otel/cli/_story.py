@@ -154,7 +154,7 @@ def duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{seconds:.3g} s"
     if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE):02} s"
+        return f"{int(seconds // _MINUTE)}m {int(seconds % _MINUTE):02}s"
     if seconds < _DAY:
-        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE):02} min"
-    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"
+        return f"{int(seconds // _HOUR)}h {int(seconds % _HOUR // _MINUTE):02}m"
+    return f"{int(seconds // _DAY)}d {int(seconds % _DAY // _HOUR):02}h"
