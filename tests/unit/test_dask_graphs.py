@@ -100,9 +100,10 @@ async def test_a_graph_has_a_child_per_task_prefix(c, s, a, b, telemetry):
     for run in runs.values():
         assert is_child(run, graph)
         assert graph.start_time <= run.start_time <= run.end_time <= graph.end_time
-    assert sum(run.attributes["dask.tasks"] for run in runs.values()) == graph.attributes[
-        "dask.graph.tasks"
-    ]
+    assert (
+        sum(run.attributes["dask.tasks"] for run in runs.values())
+        == graph.attributes["dask.graph.tasks"]
+    )
 
 
 @gen_cluster(client=True)

@@ -99,13 +99,19 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Run when a worker has joined."""
         with harmless("Scheduler.add_worker"):
+            self._leaving.discard(worker)
             self._worker_names[worker] = str(scheduler.workers[worker].name)
             if len(self._worker_names) > _MAX_WORKER_NAMES:
                 self._worker_names.popitem(last=False)
 
     def log_event(self, topic: str, msg: Any) -> None:
-        """Run on every event; a worker that closes in order says so in one."""
-        if isinstance(msg, dict) and msg.get("action") == "closing-worker":
+        """Run on every event: a worker that closes says so in one, one that was retired is known."""
+        if not isinstance(msg, dict):
+            return
+        action = msg.get("action")
+        if (action == "closing-worker" and topic in self._scheduler.workers) or (
+            action == "remove-worker" and msg.get("expected")
+        ):
             self._leaving.add(topic)
 
     def remove_worker(self, scheduler: Any, worker: str, **_kwargs: Any) -> None:  # noqa: ARG002

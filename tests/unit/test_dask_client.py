@@ -1,0 +1,158 @@
+"""What a client carries to the scheduler, and what it leaves alone."""
+
+from __future__ import annotations
+
+import dask
+import pytest
+from af_otel_semconv.carriers import DASK_ANNOTATION
+from dask import delayed
+from dasks import instrumented, is_child
+from distributed import Client, LocalCluster, wait
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.utils_test import gen_cluster, inc
+from opentelemetry import baggage, context, trace
+
+
+@pytest.fixture
+def telemetry():
+    with instrumented() as telemetry:
+        yield telemetry
+
+
+class Arrivals(SchedulerPlugin):
+    """Keeps the annotations of graphs as plugins that came later see them."""
+
+    def __init__(self):
+        self.annotations = []
+
+    def update_graph(self, scheduler, *, annotations, **kwargs):
+        self.annotations.append({name: dict(keys) for name, keys in annotations.items()})
+
+
+def sent(arrivals):
+    """The carriers of all graphs."""
+    return [list(one.get(DASK_ANNOTATION, {}).values()) for one in arrivals.annotations]
+
+
+@gen_cluster(client=True)
+async def test_a_graph_carries_the_current_context(c, s, a, b, telemetry):
+    """The trace context and the baggage, once per graph."""
+    s.add_plugin(arrivals := Arrivals())
+    token = context.attach(baggage.set_baggage("session.id", "f00"))
+    try:
+        with telemetry.tracer.start_as_current_span("cell") as cell:
+            await c.gather(c.map(inc, range(3)))
+    finally:
+        context.detach(token)
+    (carriers,) = sent(arrivals)
+    assert len(carriers) == 3
+    for carrier in carriers:
+        assert set(carrier) == {"traceparent", "baggage"}
+        assert carrier["baggage"] == "session.id=f00"
+        ids = f"00-{cell.context.trace_id:032x}-{cell.context.span_id:016x}-"
+        assert carrier["traceparent"].startswith(ids)
+
+
+@gen_cluster(client=True)
+async def test_without_a_context_nothing_is_annotated(c, s, a, b, telemetry):
+    """A graph of a client that traces nothing arrives as it always did."""
+    s.add_plugin(arrivals := Arrivals())
+    await c.submit(inc, 1)
+    assert sent(arrivals) == [[]]
+
+
+@gen_cluster(client=True)
+async def test_a_users_own_annotations_stay(c, s, a, b, telemetry):
+    """Those that mean something to Dask, and those that only the user reads."""
+    s.add_plugin(arrivals := Arrivals())
+    with telemetry.tracer.start_as_current_span("cell"), dask.annotate(priority=7, mine="x"):
+        future = c.submit(inc, 1, key="one", workers=[a.address], pure=False)
+        assert set(dask.get_annotations()) == {"priority", "mine"}
+    await wait(future)
+    (one,) = arrivals.annotations
+    assert one["mine"] == {"one": "x"}
+    assert one["priority"] == {"one": 7}
+    assert one["workers"] == {"one": [a.address]}
+    assert future.key in a.data
+    task = s.tasks["one"]
+    assert {"mine", "priority", DASK_ANNOTATION} <= set(task.annotations)
+
+
+@gen_cluster(client=True)
+async def test_dask_spans_keep_working(c, s, a, b, telemetry):
+    """Dask's own `span` annotation lives in the same dict of each task."""
+    from distributed import get_worker, span
+
+    def names():
+        worker = get_worker()
+        return worker.state.tasks["named"].annotations["span"]["name"]
+
+    with telemetry.tracer.start_as_current_span("cell"), span("theirs"):
+        future = c.submit(names, key="named")
+    assert await future == ("theirs",)
+
+
+@gen_cluster(client=True)
+async def test_tasks_of_one_graph_do_not_share_their_annotations(c, s, a, b, telemetry):
+    """The scheduler writes to them task by task."""
+    futures = c.map(inc, range(2))
+    await wait(futures)
+    one, other = (s.tasks[future.key].annotations for future in futures)
+    assert one is not other
+    assert one == other
+
+
+def test_every_way_to_submit_is_linked(telemetry):
+    """submit, map, compute, persist, get and delayed, from a synchronous client."""
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        x = delayed(inc)(1, dask_key_name="x")
+        ways = {
+            "submit": lambda: client.submit(inc, 1).result(),
+            "map": lambda: client.gather(client.map(inc, range(2))),
+            "compute": lambda: client.compute(x).result(),
+            "persist": lambda: wait(x.persist()),
+            "get": lambda: client.get({"y": (inc, 1)}, "y"),
+            "delayed": lambda: delayed(inc)(2).compute(),
+        }
+        for name, way in ways.items():
+            with telemetry.tracer.start_as_current_span(name):
+                way()
+    graphs = telemetry.spans("compute graph")
+    for name in ways:
+        (parent,) = [span for span in telemetry.spans() if span.name == name]
+        assert [graph for graph in graphs if is_child(graph, parent)], name
+    assert len(graphs) == len(ways)
+
+
+def test_arrays_are_optimised_as_before(telemetry):
+    """The annotation is there at submission only, so that layers of an array still fuse."""
+    array = pytest.importorskip("dask.array")
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster),
+    ):
+        with telemetry.tracer.start_as_current_span("cell"):
+            total = (array.ones(100, chunks=10) + 1 + 1).sum().compute()
+        assert total == 300
+    (graph,) = telemetry.spans("compute graph")
+    with telemetry.tracer.start_as_current_span("plain"):
+        plain = (array.ones(100, chunks=10) + 1 + 1).sum()
+        (optimised,) = dask.optimize(plain)
+    expected = len(dict(optimised.__dask_graph__()))
+    # An alias or two more, depending on the version, but not a layer of ten.
+    assert graph.attributes["dask.graph.tasks"] <= expected + 2
+
+
+@gen_cluster(client=True)
+async def test_the_current_span_is_untouched(c, s, a, b, telemetry):
+    """Submitting leaves the caller's context as it was."""
+    before = trace.get_current_span()
+    await c.submit(inc, 1)
+    assert trace.get_current_span() is before
