@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
+import time
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -56,6 +58,51 @@ class Point(TypedDict):
     resource: dict[str, Any]
     scope: str
     time: int
+
+
+def new_span(
+    name: str,
+    *,
+    trace_id: str = "",
+    parent_id: str = "",
+    seconds: float = 1,
+    attributes: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """A span that ends now, as OTLP JSON; `fields` are OTLP's own."""
+    end = time.time_ns()
+    return {
+        "traceId": trace_id or secrets.token_hex(16),
+        "spanId": secrets.token_hex(8),
+        "parentSpanId": parent_id,
+        "name": name,
+        "kind": 1,
+        "startTimeUnixNano": str(end - int(seconds * 1e9)),
+        "endTimeUnixNano": str(end),
+        "attributes": otlp_attributes(attributes or {}),
+        **fields,
+    }
+
+
+def new_counter(name: str, value: int, attributes: Mapping[str, Any] | None = None) -> Any:
+    """A cumulative counter with one point, as OTLP JSON."""
+    now = time.time_ns()
+    point = {
+        "asInt": str(value),
+        "startTimeUnixNano": str(now - 10**9),
+        "timeUnixNano": str(now),
+        "attributes": otlp_attributes(attributes or {}),
+    }
+    total = {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [point]}
+    return {"name": name, "unit": "1", "sum": total}
+
+
+def resource_metrics(metrics: Sequence[Any], resource: Mapping[str, Any]) -> dict[str, Any]:
+    """The OTLP JSON of `metrics`, given as OTLP objects, under one resource."""
+    return {
+        "resource": {"attributes": otlp_attributes(resource)},
+        "scopeMetrics": [{"scope": {"name": "test"}, "metrics": list(metrics)}],
+    }
 
 
 def resource_spans(spans: Sequence[dict[str, Any]], resource: Mapping[str, Any]) -> dict[str, Any]:

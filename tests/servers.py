@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otlp import read_points, read_spans, resource_spans
+from otlp import read_points, read_spans, resource_metrics, resource_spans
+
+from af_otel.local.servers import PROMETHEUS_FLAGS, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,9 +58,7 @@ def program(name: str, setting: str) -> str:
     """The path of a server's program: its setting as it is, else what the project finds."""
     if os.environ.get(setting):
         return os.environ[setting]
-    from af_otel.local import servers
-
-    return str(servers.find(name).path)
+    return str(find(name).path)
 
 
 def get_json(url: str, timeout: float = 10, **query: str) -> Any:
@@ -184,6 +184,11 @@ class Collector(Server):
         body = {"resourceSpans": [resource_spans(spans, resource or {"service.name": "test"})]}
         post_json(f"{self.endpoint}/v1/traces", body)
 
+    def send_metrics(self, *metrics: dict[str, Any], resource: Mapping[str, Any]) -> None:
+        """POST metrics (OTLP JSON objects) of one resource."""
+        body = {"resourceMetrics": [resource_metrics(metrics, resource)]}
+        post_json(f"{self.endpoint}/v1/metrics", body)
+
 
 @dataclass
 class Tempo(Server):
@@ -306,7 +311,7 @@ def running_prometheus(directory: Path) -> Iterator[Prometheus]:
                 f"--config.file={config}",
                 f"--storage.tsdb.path={directory / 'prometheus'}",
                 f"--web.listen-address=127.0.0.1:{port}",
-                *prometheus_flags(),
+                *PROMETHEUS_FLAGS,
             ],
             env={},
             directory=directory,
@@ -316,12 +321,6 @@ def running_prometheus(directory: Path) -> Iterator[Prometheus]:
 
     with _running(directory, make) as prometheus:
         yield prometheus
-
-
-def prometheus_flags() -> Sequence[str]:
-    from af_otel.local import servers
-
-    return servers.PROMETHEUS_FLAGS
 
 
 S = TypeVar("S", bound=Server)

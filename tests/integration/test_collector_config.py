@@ -1,0 +1,281 @@
+"""The plain Collector configuration: the real binary before a real Tempo and Prometheus."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from otlp import new_counter, new_span, otlp_attributes, read_spans
+
+from servers import (
+    ROOT,
+    free_port,
+    get_json,
+    program,
+    running_collector,
+    running_prometheus,
+    running_tempo,
+    wait_for,
+)
+
+BASE = ROOT / "collector-config" / "base.yaml"
+LOCAL = ROOT / "collector-config" / "local.yaml"
+KERNEL = {
+    "service.name": "jupyter-kernel",
+    "service.namespace": "testing",
+    "service.instance.id": "kernel-1",
+}
+
+
+@pytest.fixture(scope="module")
+def tempo(tmp_path_factory):
+    with running_tempo(tmp_path_factory.mktemp("tempo")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory, tempo, prometheus):
+    """The Collector of the local facility, with Tempo and Prometheus behind it."""
+    directory = tmp_path_factory.mktemp("collector")
+    env = {
+        "AF_OTEL_TEMPO_OTLP": tempo.otlp_endpoint,
+        "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url,
+        "AF_OTEL_SPAN_METRICS_INTERVAL": "500ms",
+    }
+    with running_collector(directory, (BASE, LOCAL), env) as running:
+        yield running
+
+
+@pytest.mark.parametrize("configs", [(BASE,), (BASE, LOCAL)], ids=["base", "local"])
+def test_configuration_is_valid_without_any_variable(configs):
+    """The shipped files run as they are: each variable has a default."""
+    options = [option for config in configs for option in ("--config", str(config))]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("AF_OTEL_")}
+    command = [program("collector", "AF_OTEL_COLLECTOR"), "validate", *options]
+
+    result = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_span_comes_out_as_it_went_in(collector):
+    """Names, times, parents, links, events and harmless attributes pass unchanged."""
+    parent = new_span("execute cell", kind=2, attributes={"jupyter.cell.status": "ok"})
+    child = new_span(
+        "run cell",
+        trace_id=parent["traceId"],
+        parent_id=parent["spanId"],
+        attributes={"session.id": "s1", "count": 3, "ratio": 0.5, "named": True, "list": ["a"]},
+        links=[{"traceId": "ab" * 16, "spanId": "cd" * 8}],
+        events=[{"name": "output", "timeUnixNano": "1700000000000000000"}],
+        status={"code": 2},
+    )
+    collector.send(parent, child, resource=KERNEL)
+
+    spans = {span["name"]: span for span in collector.wait_for_spans(lambda found: len(found) == 2)}
+
+    assert spans["execute cell"]["kind"] == "server"
+    assert spans["execute cell"]["parent_id"] is None
+    assert spans["run cell"] == {
+        "name": "run cell",
+        "trace_id": parent["traceId"],
+        "span_id": child["spanId"],
+        "parent_id": parent["spanId"],
+        "kind": "internal",
+        "start": int(child["startTimeUnixNano"]),
+        "end": int(child["endTimeUnixNano"]),
+        "status": "error",
+        "status_message": "",
+        "attributes": {
+            "session.id": "s1", "count": 3, "ratio": 0.5, "named": True, "list": ["a"],
+        },
+        "resource": KERNEL,
+        "scope": "test",
+        "links": [{"trace_id": "ab" * 16, "span_id": "cd" * 8, "attributes": {}}],
+        "events": [{"name": "output", "time": 1700000000000000000, "attributes": {}}],
+    }  # fmt: skip
+
+
+CANARY = "canary-7f3a"
+PLANTED = {
+    "url.query": f"token={CANARY}&code={CANARY}&state={CANARY}",
+    "url.full": f"https://alice:{CANARY}@hub.example/hub/login?_xsrf={CANARY}#token={CANARY}",
+    "http.url": f"http://hub.example/user/alice/api/kernels?token={CANARY}",
+    "http.target": f"/hub/oauth_callback?code={CANARY}&state={CANARY}",
+    "http.request.header.cookie": [f"jupyterhub-session-id={CANARY}"],
+    "http.response.header.set-cookie": [CANARY],
+    "http.request.header.authorization": [f"token {CANARY}"],
+    "http.request.header.referer": [f"http://hub.example/lab?token={CANARY}"],
+    "http.request.header.x-xsrftoken": CANARY,
+    "JUPYTERHUB_API_TOKEN": CANARY,
+    "db.password": CANARY,
+    "aws.secret_access_key": CANARY,
+    "oauth.code": CANARY,
+    "code": f"x = 1\n{CANARY}",
+    "jupyter.cell.source": CANARY,
+    "jupyter.cell.output": CANARY,
+    "exception.message": CANARY,
+    "exception.stacktrace": f"Traceback\n  {CANARY}",
+}
+
+
+def test_no_secret_gets_through(local, tempo, prometheus):
+    """A canary planted wherever a library may put a secret is in no file, trace or series."""
+    exception = {
+        "name": "exception",
+        "timeUnixNano": "1700000000000000000",
+        "attributes": otlp_attributes(
+            {key: PLANTED[key] for key in ("exception.message", "exception.stacktrace")}
+        ),
+    }
+    span = new_span(
+        "GET /hub/login",
+        attributes={"planted": "yes", **PLANTED},
+        events=[exception],
+        status={"code": 2, "message": f"ValueError: {CANARY}"},
+    )
+    resource = {**KERNEL, "process.command_args": ["jupyter-lab", f"--token={CANARY}"]}
+    local.send(span, resource=resource)
+    counter = new_counter("planted", 1, {"api_token": CANARY, "url.full": CANARY, "kept": "yes"})
+    local.send_metrics(counter, resource=resource)
+
+    trace = wait_for(lambda: tempo.trace(span["traceId"]), "the trace in Tempo")
+    found = wait_for(lambda: tempo.search('{span.planted = "yes"}'), "the trace by TraceQL")
+    series = wait_for(lambda: prometheus.query("planted_total"), "the counter")
+    every = get_json(f"{prometheus.url}/api/v1/series", **{"match[]": '{__name__=~".+"}'})
+    wait_for(lambda: local.spans("GET /hub/login"), "the span in the file")
+
+    assert series[0]["metric"]["kept"] == "yes"
+    for answer in (trace, found, series, every):
+        assert CANARY not in json.dumps(answer)
+    for file in local.directory.iterdir():
+        assert CANARY not in file.read_text()
+
+
+def test_urls_keep_what_is_no_secret(local):
+    """A redacted URL still says which page it was."""
+    local.send(new_span("GET", attributes=PLANTED))
+
+    attributes = local.wait_for_span("GET")["attributes"]
+
+    assert attributes["url.full"] == "https://hub.example/hub/login"
+    assert attributes["http.target"] == "/hub/oauth_callback"
+
+
+def test_trace_is_in_tempo(local, tempo):
+    """A trace is found by id, by its session, and with what links it to others."""
+    span = new_span(
+        "execute cell",
+        kind=2,
+        attributes={"session.id": "session-in-tempo"},
+        links=[{"traceId": "ab" * 16, "spanId": "cd" * 8}],
+    )
+    local.send(span, resource=KERNEL)
+
+    trace = wait_for(lambda: tempo.trace(span["traceId"]), "the trace by id")
+    found = wait_for(
+        lambda: tempo.search('{span.session.id = "session-in-tempo"}'), "the trace by TraceQL"
+    )
+
+    assert '"links"' in json.dumps(trace)
+    assert found[0]["traceID"].rjust(32, "0") == span["traceId"]
+    assert found[0]["rootServiceName"] == "jupyter-kernel"
+
+
+def test_span_metrics_count_names_not_prefixes(local, prometheus):
+    """Every prefix of a task is one series, and what is only announced is not counted."""
+    tasks = [new_span(f"run tasks {prefix}", seconds=3) for prefix in ("inc", "add", "read")]
+    pending = new_span("run tasks slow", attributes={"af_otel.pending": True})
+    local.send(*tasks, pending, resource={**KERNEL, "service.name": "dask-scheduler"})
+    local.send(tasks[0] | {"spanId": "12" * 8}, resource={"service.name": "dask-scheduler",
+               "service.namespace": "testing", "service.instance.id": "another"})  # fmt: skip
+
+    query = 'traces_span_metrics_calls_total{service_name="dask-scheduler"}'
+    series = wait_for(
+        lambda: [s for s in prometheus.query(query) if s["value"][1] == "4"], "4 calls counted"
+    )
+    under_5s = prometheus.query(
+        'traces_span_metrics_duration_seconds_bucket{service_name="dask-scheduler",le="5"}'
+    )
+
+    assert [s["metric"]["span_name"] for s in series] == ["run tasks"]
+    assert series[0]["metric"]["service_namespace"] == "testing"
+    assert len(prometheus.query(query)) == 1
+    assert under_5s[0]["value"][1] == "4"
+
+
+def test_span_metrics_lead_to_a_trace(local, prometheus):
+    """An exemplar of the duration names a trace."""
+    span = new_span("spawn server", seconds=8)
+    local.send(span, resource={**KERNEL, "service.name": "jupyterhub"})
+    query = {
+        "query": 'traces_span_metrics_duration_seconds_bucket{span_name="spawn server"}',
+        "start": str(int(span["startTimeUnixNano"]) / 1e9 - 60),
+        "end": str(int(span["endTimeUnixNano"]) / 1e9 + 60),
+    }
+
+    found = wait_for(
+        lambda: get_json(f"{prometheus.url}/api/v1/query_exemplars", **query)["data"], "exemplars"
+    )
+
+    assert found[0]["exemplars"][0]["labels"]["trace_id"] == span["traceId"]
+
+
+def test_process_becomes_job_and_instance(local, prometheus):
+    """A metric is labelled by what sent it; what else is known of that is in `target_info`."""
+    resource = {**KERNEL, "service.version": "7.4.0", "process.pid": 42, "host.name": "node-1"}
+    local.send_metrics(new_counter("cells", 5, {"status": "ok"}), resource=resource)
+
+    series = wait_for(lambda: prometheus.query("cells_total"), "the counter")
+    info = prometheus.query('target_info{instance="kernel-1",service_version="7.4.0"}')
+
+    labels = {key: value for key, value in series[0]["metric"].items() if key != "__name__"}
+    assert labels == {"job": "testing/jupyter-kernel", "instance": "kernel-1", "status": "ok"}
+    assert "process_pid" not in info[0]["metric"]
+
+
+def test_spans_wait_for_tempo(tmp_path):
+    """What arrives while Tempo is away is in it once it is back."""
+    with running_tempo(tmp_path / "tempo") as tempo:
+        env = {
+            "AF_OTEL_TEMPO_OTLP": tempo.otlp_endpoint,
+            "AF_OTEL_PROMETHEUS_WRITE": f"http://127.0.0.1:{free_port()}/api/v1/write",
+        }
+        with running_collector(tmp_path / "collector", (BASE, LOCAL), env) as collector:
+            tempo.kill()
+            span = new_span("execute cell")
+            collector.send(span)
+            collector.wait_for_span("execute cell")
+            tempo.start()
+
+            assert wait_for(lambda: tempo.trace(span["traceId"]), "the span that waited")
+
+
+def test_file_is_bounded(tmp_path):
+    """The file of spans is rotated, and old ones go."""
+    env = {
+        "AF_OTEL_SPANS_FILE_MB": "1",
+        "AF_OTEL_TEMPO_OTLP": f"http://127.0.0.1:{free_port()}",
+        "AF_OTEL_PROMETHEUS_WRITE": f"http://127.0.0.1:{free_port()}/api/v1/write",
+    }
+    with running_collector(tmp_path, (BASE, LOCAL), env) as collector:
+        for _ in range(12):
+            collector.send(*(new_span("s", attributes={"text": "x" * 1000}) for _ in range(500)))
+        files = wait_for(
+            lambda: len(list(tmp_path.glob("spans*.jsonl"))) <= 4 and list(tmp_path.glob("spans*")),
+            "old files gone",
+        )
+
+    assert len(files) == 4
+    assert all(file.stat().st_size <= 2**20 for file in files)
+    assert read_spans(collector.spans_file)
