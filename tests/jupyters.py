@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from servers import Server, free_port
 from websockets.sync.client import ClientConnection, connect
 
+from servers import Server, free_port
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 # The Python whose Jupyter is tested: another one's by this variable, for the oldest supported.
 PYTHON = os.environ.get("AF_OTEL_TEST_JUPYTER", sys.executable)
@@ -185,9 +186,9 @@ def _decode(raw: str | bytes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running_jupyter(
-    directory: Path, env: Mapping[str, str], *options: str, module: str = "jupyter_server"
+    directory: Path, env: Mapping[str, str], *, wrapper: Sequence[str] = ()
 ) -> Iterator[Jupyter]:
-    """A server of this test alone, whose files are in `directory`."""
+    """A server of this test alone, whose files are in `directory`; `wrapper` runs its command."""
     directory.mkdir(parents=True, exist_ok=True)
     port, token = free_port(), uuid.uuid4().hex
     home = {
@@ -199,9 +200,10 @@ def running_jupyter(
     server = Jupyter(
         name="jupyter",
         command=[
+            *wrapper,
             PYTHON,
             "-m",
-            module,
+            "jupyter_server",
             "--ServerApp.ip=127.0.0.1",
             f"--ServerApp.port={port}",
             "--ServerApp.port_retries=0",
@@ -209,7 +211,6 @@ def running_jupyter(
             "--ServerApp.open_browser=False",
             "--ServerApp.allow_root=True",
             f"--IdentityProvider.token={token}",
-            *options,
         ],
         env={"JUPYTER_NO_CONFIG": "1", **home, **env},
         directory=directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jupyter_client.manager import KernelManager
 from jupyters import LEGACY, V1, running_jupyter
 from nbclient import NotebookClient
 from nbformat import v4
+
 from servers import running_collector, wait_for
 
 SPAWN_TRACE, SPAWN_SPAN = "a" * 32, "b" * 16
@@ -404,6 +406,32 @@ def test_a_server_without_collector_works(settings, tmp_path):
             for message in kernel.seen
             if message["header"]["msg_type"] == "stream" and message["content"]["name"] == "stderr"
         ]
+
+
+@pytest.mark.skipif(
+    sys.executable != jupyters.PYTHON, reason="the tools are in the tests' own environment"
+)
+def test_it_works_with_a_plain_opentelemetry_instrument(collector, tmp_path):
+    """Found by its entry points, in server and kernel, with the SDK and exporter of the tool."""
+    settings = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_SERVICE_NAME": tmp_path.name,
+        **SPAWNED,
+    }
+    tool = Path(sys.executable).with_name("opentelemetry-instrument")
+    with (
+        running_jupyter(tmp_path, settings, wrapper=[str(tool)]) as server,
+        server.kernel() as kernel,
+    ):
+        kernel.run("1")
+        [cell] = cells(collector, kernel, 1)
+        run = wait_for(lambda: child(collector, cell, "run cell"), "the cell's run")
+    assert linked(cell) == [SPAWN_SPAN]
+    assert status(run) == "ok"
+    assert run["resource"]["service.name"] == cell["resource"]["service.name"] == tmp_path.name
 
 
 def test_a_notebook_without_a_server_is_linked_to_who_ran_it(collector, settings, tmp_path):
