@@ -31,7 +31,7 @@ def status(state: StateOption = None, as_json: JsonOption = False) -> None:
         name: processes.memory(service.pid) if service.pid else 0
         for name, service in facility.services.items()
     }
-    last_span = _last_span(place)
+    last_span = _last_span(place, facility.started)
     if as_json:
         content: dict[str, Any] = {"running": True, **facility.as_json(), "last_span": last_span}
         for name, size in memory.items():
@@ -77,12 +77,12 @@ def _state(service: ServiceStatus) -> str:
     return f"dead: {service.ended}" if service.ended else service.state
 
 
-def _last_span(place: State) -> float | None:
+def _last_span(place: State, since: float) -> float | None:
     try:
         found = place.spans_file.stat()
     except OSError:
         return None
-    return found.st_mtime if found.st_size else None
+    return found.st_mtime if found.st_size and found.st_mtime > since else None
 
 
 def duration(seconds: float) -> str:

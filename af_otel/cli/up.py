@@ -54,10 +54,14 @@ def up(
                 sys.stdout.flush()
 
         facility = None
-        if place.holder() is None:
+        if control.running(place) is None:
             shown.say(f"Starting a facility in {place.directory}")
             start = control.detach if detach else control.supervise
-            facility = start(place, ports, changed)
+            try:
+                facility = start(place, ports, changed)
+            except KeyboardInterrupt:
+                shown.say(STOPPED)
+                raise typer.Exit(INTERRUPTED) from None
         if facility is None:
             _already(place, as_json=as_json)
             return
@@ -75,15 +79,17 @@ def up(
 
 
 def _already(place: State, *, as_json: bool) -> None:
-    """Say so, which is not an error: what was wanted is there."""
-    screen = console()
-    with view.View(screen) as shown:
+    """Say so, which is not an error: what was wanted is there, or is again after this."""
+    with view.View(console()) as shown:
         facility = control.require(place)
         shown.say(f"A facility runs here already (pid {facility.pid})")
+        if facility.phase == "ready" and facility.dead:
+            shown.say("Starting again: " + ", ".join(facility.dead))
+            facility = control.start_again(place, facility)
         facility = control.wait_until_ready(place, shown.update)
     if as_json:
         write_json(facility)
-    if not facility.ready:
+    if facility.dead:
         raise typer.Exit(1)
 
 

@@ -29,7 +29,8 @@ STOP_WITHIN = 40.0  # All services' patience one after the other, and some.
 def current(state: State) -> Facility | None:
     """The facility that runs in this state directory, None when none does."""
     holder = state.holder()
-    return None if holder is None else _of(state, holder)
+    # Where the supervisor was killed, its guardian holds the lock until everything is gone.
+    return _of(state, holder) if holder is not None and processes.alive(holder) else None
 
 
 def require(state: State) -> Facility:
@@ -107,17 +108,45 @@ def detach(
         raise
 
 
+def running(state: State) -> Facility | None:
+    """The facility that runs or starts here; one that is ending is waited for, until it is gone."""
+    until = time.monotonic() + STOP_WITHIN
+    while state.holder() is not None:
+        facility = current(state)
+        if facility is not None and facility.phase in {"starting", "ready"}:
+            return facility
+        if time.monotonic() > until:
+            raise AfOtelError(
+                "An earlier facility does not come to its end",
+                where=f"`{state.directory}`, held by process {state.holder()}",
+                hint="run `af-otel down`, or name another directory with `--state DIR`",
+            )
+        time.sleep(POLL)
+    return None
+
+
 def wait_until_ready(state: State, changed: Callable[[Facility], None]) -> Facility:
-    """Wait for the facility that somebody else is starting, and start again what has died in it."""
-    asked = False
+    """Wait for the facility that somebody else is starting."""
     while True:
         facility = require(state)
         changed(facility)
-        if facility.phase == "ready" and facility.dead and not asked:
-            asked = True
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(facility.pid, START_AGAIN)
-        elif facility.phase == "ready" and (facility.ready or facility.errors):
+        if facility.phase == "ready":
+            return facility
+        time.sleep(POLL)
+
+
+def start_again(state: State, dead: Facility) -> Facility:
+    """Start again what has died in a facility, and wait for it."""
+    before = {name: dead.services[name].started for name in dead.dead}
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(dead.pid, START_AGAIN)
+    while True:
+        facility = require(state)
+        services = [facility.services[name] for name in before]
+        if all(
+            service.started != before[name] and service.state in {"ready", "dead"}
+            for name, service in zip(before, services, strict=True)
+        ):
             return facility
         time.sleep(POLL)
 

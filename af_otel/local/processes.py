@@ -89,6 +89,14 @@ def send(how: signal.Signals, processes: Iterable[psutil.Process]) -> None:
             process.send_signal(how)
 
 
+def alive(pid: int) -> bool:
+    """Whether there is such a process, other than as an entry that nobody has read."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def memory(pid: int) -> int:
     """Bytes that a process and its descendants hold in memory."""
     total = 0

@@ -40,6 +40,12 @@ class State:
         return self.directory.name
 
     @property
+    def option(self) -> str:
+        """What a command needs to find this facility, with a space before it."""
+        usual = self.directory == default_directory().resolve()
+        return "" if usual else f" --state {self.directory}"
+
+    @property
     def logs(self) -> Path:
         """A log per service."""
         return self.directory / "logs"

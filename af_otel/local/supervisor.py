@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 READY_WITHIN = 90.0  # A cold disk and one busy core; on an idle machine it is a few seconds.
 PROBE_EVERY = 0.1
 TICK = 0.1  # While it starts or stops, somebody may be watching the seconds.
-LAST_LINES = 12
+LAST_LINES, LINE_LENGTH = 12, 160  # Enough to see what it was; the log has the rest.
 # What a log says when it is not the service's own fault, and what helps.
 HINTS = (
     ("address already in use", "another program took the port meanwhile: run `af-otel up` again"),
@@ -148,14 +148,14 @@ class Supervisor:
             lambda: all(self.facility.services[need].state == "ready" for need in service.needs)
         )
         log = self.state.logs / f"{service.name}.log"
+        status.started, status.seconds_to_ready, status.ended = time.time(), None, ""
         try:
             process = processes.start(service.command, service.env, self.state.directory, log)
         except OSError as error:
             self._failed(service, f"cannot be started: {error.strerror or error}")
             return False
         self._running[service.name] = process
-        status.state, status.pid, status.started = "starting", process.pid, time.time()
-        status.seconds_to_ready, status.ended = None, ""
+        status.state, status.pid = "starting", process.pid
         self._publish()
         while not await service.ready():
             if status.state != "starting":
@@ -195,14 +195,15 @@ class Supervisor:
         text = "\n".join(lines)
         hint = next((hint for sign, hint in HINTS if sign in text), "")
         if self.facility.seconds_to_ready is not None:
-            hint = hint or "`af-otel up` starts it again; the other services go on"
-        where = [f"`{status.log}`", *(f"    | {line}" for line in lines)]
+            again = f"af-otel up{self.state.option}"
+            hint = hint or f"`{again}` starts it again; the other services go on"
+        where = [f"`{status.log}`", *(f"    | {line[:LINE_LENGTH]}" for line in lines)]
         self.facility.errors.append(
             {
                 "service": service.name,
                 "what": f"`{service.name}` {what}",
                 "where": "\n".join(where),
-                "hint": hint or f"the whole log: `af-otel logs {service.name}`",
+                "hint": hint or f"the whole log: `af-otel logs {service.name}{self.state.option}`",
             }
         )
         self._publish()

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from af_otel.errors import AfOtelError
-from af_otel.local.state import default_directory
+from af_otel.local.state import State
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,21 +75,30 @@ class View(AbstractContextManager["View"]):
         self._facility = facility
         if facility.phase in {"starting", "stopping"}:
             self._show()
-        if facility.phase == "ready":
+        elif facility.phase == "ready":
             self._settle()
             if self._phase != "ready":
                 self.say(welcome(facility, foreground=self._foreground))
-            for error in facility.errors:
-                if error not in self._said:
-                    self.error(**error)
-                    self._said.append(error)
-        elif facility.phase != self._phase:
+            self._later(facility)
+        else:
             self._settle()
         self._phase = facility.phase
 
+    def _later(self, facility: Facility) -> None:
+        """Tell of a service's death, and of its coming back."""
+        for error in facility.errors:
+            if error not in self._said:
+                self.error(**error)
+                self._said.append(error)
+        for name, status in facility.services.items():
+            if status.state == "ready" and self._seen.get(name) == "dead":
+                self.say(f"{name}: {describe(status)}, again")
+            if status.state in {"ready", "dead"}:
+                self._seen[name] = status.state
+
     def say(self, what: RenderableType) -> None:
         """Print, below the table."""
-        self.console.print(what, highlight=False, soft_wrap=isinstance(what, str))
+        self.console.print(what, highlight=False, markup=False, soft_wrap=isinstance(what, str))
 
     def error(self, what: str, where: str, hint: str, service: str = "") -> None:  # noqa: ARG002
         """Print an error of the facility's as those of commands are printed."""
@@ -133,8 +142,8 @@ class View(AbstractContextManager["View"]):
 
     def _render(self) -> RenderableType:
         assert self._facility is not None
-        starting = self._facility.phase == "starting"
-        notes = self._facility.notes if starting else []
+        stopping = self._facility.phase in {"stopping", "stopped"}
+        notes = [] if stopping else self._facility.notes
         lines = [Text(f"note: {note}", style="yellow") for note in notes]
         return Group(services_table(self._facility, self._spinner), *lines)
 
@@ -189,7 +198,7 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     for title, key, what in PLACES:
         if key in facility.urls:
             places.add_row(Text(title, style="bold"), Text(facility.urls[key]), Text(what))
-    hub, option = facility.hub, state_option(facility)
+    hub, option = facility.hub, State(Path(facility.state)).option
     steps = _grid()
     steps.add_row("1.", Text(f"Open {hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"))
     steps.add_row("", Text(f"and log in as {hub['user']} (any name will do) with the password"))
@@ -212,9 +221,3 @@ def _grid() -> Table:
     for _ in range(3):
         grid.add_column(overflow="fold")
     return grid
-
-
-def state_option(facility: Facility) -> str:
-    """What later commands need to find this facility, too."""
-    state = Path(facility.state)
-    return "" if state == default_directory().resolve() else f" --state {state}"
