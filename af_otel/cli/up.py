@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -68,14 +68,18 @@ def up(
     if facility.phase == "failed":
         if as_json:
             write_json(facility)
-        first, *others = facility.errors
-        for error in others:
-            shown.error(**error)
-        raise AfOtelError(first["what"], where=first["where"], hint=first["hint"])
+        _fail(facility, shown)
     if facility.phase == "stopped":
         shown.say(STOPPED)
         if facility.seconds_to_ready is None:
             raise typer.Exit(INTERRUPTED)
+
+
+def _fail(facility: Facility, shown: view.View) -> NoReturn:
+    first, *others = facility.errors
+    for error in others:
+        shown.error(**error)
+    raise AfOtelError(first["what"], where=first["where"], hint=first["hint"])
 
 
 def _already(place: State, *, as_json: bool) -> None:

@@ -198,7 +198,7 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     for title, key, what in PLACES:
         if key in facility.urls:
             places.add_row(Text(title, style="bold"), Text(facility.urls[key]), Text(what))
-    hub, option = facility.hub, State(Path(facility.state)).option
+    hub, option = facility.hub, state_option(facility)
     steps = _grid()
     steps.add_row("1.", Text(f"Open {hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"))
     steps.add_row("", Text(f"and log in as {hub['user']} (any name will do) with the password"))
@@ -221,3 +221,8 @@ def _grid() -> Table:
     for _ in range(3):
         grid.add_column(overflow="fold")
     return grid
+
+
+def state_option(facility: Facility) -> str:
+    """What later commands need to find this facility, with a space before it."""
+    return State(Path(facility.state)).option
