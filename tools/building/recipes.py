@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
+PROXY_GB = 0.1
 MODULES_GB = {"collector": 3.0, "tempo": 1.5, "prometheus": 1.5}
 PACKAGE_GB = 0.001
 
@@ -40,7 +41,7 @@ def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None
 
 def _build_proxy(into: Path, log: Path, progress: Progress) -> None:
     """Install the proxy from its lock file, without running any package's scripts."""
-    space.require({into: PROGRAMS_GB}, "to install `configurable-http-proxy`")
+    space.require({servers.cache(): PROXY_GB}, "to install `configurable-http-proxy`")
     node = toolchains.node(progress)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(servers.CHECKOUT / "tools" / "proxy" / name, into / name)
@@ -126,7 +127,7 @@ class GoBuild:
         packages = self.stale or 2000  # not known before its modules are there
         space.require(
             {
-                self.into.parent: PROGRAMS_GB,
+                servers.cache(): PROGRAMS_GB,
                 self.go.module_cache: modules,
                 self.go.build_cache: packages * PACKAGE_GB,
             },
