@@ -63,7 +63,9 @@ TASK_DURATION: Final = Instrument("dask.task.duration", "s", "Run time of every 
 TASK_TRANSFER_DURATION: Final = Instrument(
     "dask.task.transfer.duration", "s", "Time tasks waited for their inputs to arrive", _TASK
 )
-TASK_RESULT_SIZE: Final = Instrument("dask.task.result.size", "By", "Size of tasks' results", _BYTES)
+TASK_RESULT_SIZE: Final = Instrument(
+    "dask.task.result.size", "By", "Size of tasks' results", _BYTES
+)
 COMPUTE_DURATION: Final = Instrument(
     "dask.compute.duration", "s", "From a graph's arrival at the scheduler to its last task", _CELL
 )
@@ -76,4 +78,5 @@ WORKER_LOST: Final = Instrument(
 # Values of an attribute that a metric tells apart; later ones are counted as `other`.
 MAX_PREFIXES: Final = 50
 MAX_PROFILES: Final = 50
+MAX_ERROR_TYPES: Final = 50
 MAX_KERNEL_NAMES: Final = 50
