@@ -100,20 +100,18 @@ def _is(hop: Hop, span: Span) -> bool:
 def _problem(hop: Hop, spans: Sequence[Span], session_id: str, at_least: int) -> str:
     """What is wrong with a hop in what one observer saw; "" if nothing is."""
     here = [span for span in spans if _is(hop, span)]
-    what = f"span `{hop.span}` of `{hop.service}`"
     if not here:
-        return f"no {what}" + _elsewhere(hop, spans)
+        return f"no span `{hop.span}` of `{hop.service}`" + _elsewhere(hop, spans)
     if len(here) < at_least:
-        return f"{len(here)} of {at_least} times a {what}"
+        return f"only {len(here)} of {at_least} cells have a span `{hop.span}`"
     for span in here:
         session = span.attributes.get(names.SESSION_ID)
         if session != session_id:
-            return f"a {what} has " + (
-                f"another session's id, `{session}`" if session else f"no `{names.SESSION_ID}`"
-            )
+            has = f"another session's id, `{session}`" if session else f"no `{names.SESSION_ID}`"
+            return f"a span `{hop.span}` has {has}"
         problem = _misplaced(hop, span, spans)
         if problem:
-            return f"a {what} {problem}"
+            return f"a span `{hop.span}` {problem}"
     return ""
 
 
@@ -129,15 +127,15 @@ def _misplaced(hop: Hop, span: Span, spans: Sequence[Span]) -> str:
     by_id = {other.span_id: other for other in spans}
     if not hop.parent:
         if span.parent_id:
-            return "should begin a trace, but has a parent"
+            return "has a parent where it should begin a trace"
     elif not span.parent_id:
-        return f"begins a trace: it should be a {hop.comes_from}"
+        return f"begins a trace and is no child of `{hop.parent}`"
     else:
         parent = by_id.get(span.parent_id)
         if parent is None:
-            return f"has a parent that is not there: it should be a {hop.comes_from}"
+            return f"has a parent that is not there, and should be a child of `{hop.parent}`"
         if parent.name != hop.parent or parent.trace_id != span.trace_id:
-            return f"is a child of `{parent.name}`: it should be a {hop.comes_from}"
+            return f"is a child of `{parent.name}` and not of `{hop.parent}`"
     if hop.linked:
         targets = [by_id.get(link.span_id) for link in span.links]
         if not any(target is not None and target.name == hop.linked for target in targets):
