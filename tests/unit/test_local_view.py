@@ -1,0 +1,127 @@
+"""What a person sees of a facility."""
+
+from __future__ import annotations
+
+import io
+
+from inline_snapshot import snapshot
+from rich.console import Console
+
+from af_otel.local.facility import Facility, ServiceStatus
+from af_otel.local.view import View
+
+
+def an_example() -> Facility:
+    return Facility(
+        name="test",
+        state="/var/tmp/f",
+        pid=1,
+        started=0.0,
+        services={
+            "collector": ServiceStatus("http://127.0.0.1:4318", 4318, "/l", "ready", 2),
+            "tempo": ServiceStatus("http://127.0.0.1:3201", 3201, "/l", "starting", 3),
+        },
+        hub={"url": "http://127.0.0.1:8000", "user": "physicist", "password": "word"},
+        urls={
+            "hub": "http://127.0.0.1:8000",
+            "dask_dashboard": "http://127.0.0.1:8787/status",
+            "tempo": "http://127.0.0.1:3201",
+            "prometheus": "http://127.0.0.1:9090",
+            "collector_otlp": "http://127.0.0.1:4318",
+        },
+        notes=["port 3200 is taken; Tempo listens on 3201"],
+    )
+
+
+def written(*, terminal: bool) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, width=90, force_terminal=terminal, color_system=None), out
+
+
+def text(out: io.StringIO) -> str:
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def test_a_log_gets_a_line_for_each_change_and_then_the_way_in():
+    """What is ready is said once, however often the facility is looked at."""
+    shown = an_example()
+    shown.services["collector"].seconds_to_ready = 0.31
+    console, out = written(terminal=False)
+    with View(console) as view:
+        view.update(shown)
+        view.update(shown)
+        shown.services["tempo"].state, shown.services["tempo"].seconds_to_ready = "ready", 1.2
+        shown.phase, shown.seconds_to_ready = "ready", 8.34
+        view.update(shown)
+        view.update(shown)
+    assert text(out) == snapshot("""\
+note: port 3200 is taken; Tempo listens on 3201
+collector: ready in 0.3 s  http://127.0.0.1:4318
+tempo: ready in 1.2 s  http://127.0.0.1:3201
+
+Ready in 8.3 s, in /var/tmp/f
+
+JupyterHub  http://127.0.0.1:8000         notebooks
+Dask        http://127.0.0.1:8787/status  its dashboard
+Tempo       http://127.0.0.1:3201         traces (HTTP API)
+Prometheus  http://127.0.0.1:9090         metrics (HTTP API)
+Collector   http://127.0.0.1:4318         OTLP over HTTP
+
+1.  Open http://127.0.0.1:8000/hub/user-redirect/lab/tree/examples/dimuon.ipynb
+    and log in as physicist (any name will do) with the password
+    word
+2.  Run > Run All Cells
+3.  See what happened: af-otel trace last --state /var/tmp/f
+
+af-otel down --state /var/tmp/f stops everything, af-otel status shows how it does\
+""")
+
+
+def test_a_death_is_told_with_its_log_and_so_is_the_return():
+    """On the terminal that `up` was left running in."""
+    shown = an_example()
+    shown.phase, shown.seconds_to_ready = "ready", 8.34
+    console, out = written(terminal=False)
+    with View(console, foreground=True) as view:
+        view.update(shown)
+        out.truncate(0)
+        out.seek(0)
+        shown.services["tempo"].state = "dead"
+        shown.errors.append(
+            {
+                "service": "tempo",
+                "what": "`tempo` ended by itself: exit code 3",
+                "where": "`/l`\n    | no space [left]",
+                "hint": "do something",
+            }
+        )
+        view.update(shown)
+        shown.services["tempo"].state = "starting"
+        view.update(shown)
+        shown.services["tempo"].state, shown.services["tempo"].seconds_to_ready = "ready", 0.5
+        view.update(shown)
+    assert text(out) == snapshot("""\
+tempo: dead  http://127.0.0.1:3201
+error: `tempo` ended by itself: exit code 3
+  where: `/l`
+    | no space [left]
+  hint:  do something
+tempo: ready in 0.5 s  http://127.0.0.1:3201\
+""")
+
+
+def test_a_terminal_shows_one_table_that_says_what_waits_for_what():
+    """The last frame of it stays."""
+    shown = an_example()
+    shown.services["hub"] = ServiceStatus("http://h", 1, "/l", "waiting", needs=["tempo"])
+    shown.services["tempo"].state, shown.services["tempo"].ended = "dead", "exit code 3"
+    console, out = written(terminal=True)
+    with View(console) as view:
+        view.update(shown)
+    last = text(out).rpartition("\x1b[2K")[2].replace("\x1b[?25h", "")
+    assert last == snapshot("""\
+ ✓  collector  ready                               http://127.0.0.1:4318
+ ✗  tempo      dead: exit code 3                   http://127.0.0.1:3201
+ ·  hub        waits for tempo                     http://h
+note: port 3200 is taken; Tempo listens on 3201
+""")
