@@ -1,8 +1,8 @@
 """What is injected into a facility's processes: one directory or zip file, for every Python.
 
-A payload is `sitecustomize.py` and `af_otel_boot.py` at its head, and under `af_otel_lib/` pure Python:
-OpenTelemetry's API and SDK, the OTLP JSON exporter, and ours. It is made from the packages installed
-beside this one, the same bytes from the same versions.
+A payload is `sitecustomize.py` and `af_otel_boot.py` at its head, and under `af_otel_lib/` pure
+Python: OpenTelemetry's API and SDK, the OTLP JSON exporter, and ours. It is made from the packages
+installed beside this one, the same bytes from the same versions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _THIRD_PARTY = (
     "urllib3",
     "typing_extensions",
 )
-# Distribution, package, and the modules of it that a traced process loads (all where there are none).
+# Distribution, package, and the modules of it that a traced process loads (all where there are
+# none).
 _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("af-otel", "af_otel", ("__init__.py", "py.typed", "runtime")),
     ("af-otel-semconv", "af_otel_semconv", ()),
@@ -52,7 +53,8 @@ _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 # `instrumentor.py` is the door for `opentelemetry-instrument` and needs its package.
 _LEFT_OUT = {"__pycache__", "instrumentor.py"}
-# Of the semantic conventions' thousand generated names the SDK reads these; the rest is half the payload.
+# Of the semantic conventions' thousand generated names the SDK reads these; the rest is half the
+# payload.
 _SEMCONV = "opentelemetry/semconv/"
 _SEMCONV_KEPT = (
     "opentelemetry/semconv/__init__.py",
@@ -77,7 +79,8 @@ def build(target: Path) -> Path:
     Raises
     ------
     AfOtelError
-        `target` holds something else or cannot be written, or a part of the payload is not installed.
+        `target` holds something else or cannot be written, or a part of the payload is not
+        installed.
     """
     if target.exists() and not _is_payload(target):
         raise AfOtelError(
@@ -107,7 +110,9 @@ def build(target: Path) -> Path:
 
 
 def archive() -> bytes:
-    """Return a payload as a zip file, which works on `PYTHONPATH` as it is; the same bytes every time."""
+    """Return a payload as a zip file, which works on `PYTHONPATH` as it is; the same bytes every
+    time.
+    """
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
         files = _files()
@@ -175,7 +180,8 @@ def environment(payload: Path, around: Mapping[str, str]) -> dict[str, str]:
     payload
         The payload's directory or zip file.
     around
-        The environment that the processes have so far; what is on its `PYTHONPATH` stays, behind us.
+        The environment that the processes have so far; what is on its `PYTHONPATH` stays, behind
+        us.
     """
     rest = [
         entry
@@ -249,7 +255,9 @@ def _ours(name: str, package: str, kept: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def _dist_info(name: str, version: str) -> tuple[str, bytes]:
-    """Return what `importlib.metadata` needs to know a distribution, without its page-long description."""
+    """Return what `importlib.metadata` needs to know a distribution, without its page-long
+    description.
+    """
     folder = f"{name.replace('-', '_')}-{version}.dist-info"
     text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     return f"{LIB}/{folder}/METADATA", text.encode()

@@ -58,7 +58,8 @@ def main() -> None:
     options = parser.parse_args()
 
     keep = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
-    # In the peer's favour: no exporter, and none of the instrumentations that lie in this environment.
+    # In the peer's favour: no exporter, and none of the instrumentations that lie in this
+    # environment.
     quiet = {
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",

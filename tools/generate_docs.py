@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes, metrics, services, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "telemetry.md"
@@ -36,7 +40,7 @@ def constants(module: ModuleType) -> list[tuple[str, str, str]]:
     return found
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
@@ -82,9 +86,7 @@ def main() -> None:
     """Write the page, or with --check say whether it is as it should be."""
     if "--check" in sys.argv[1:]:
         if not TARGET.exists() or TARGET.read_text() != page():
-            sys.exit(
-                f"{TARGET.relative_to(ROOT)} is not what the constants say: run {Path(__file__).name}"
-            )
+            sys.exit(f"{TARGET.name} is not what the constants say: run {Path(__file__).name}")
         return
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(page())

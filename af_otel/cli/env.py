@@ -34,7 +34,7 @@ def env(
         Path | None,
         typer.Option(
             "--payload",
-            help="Directory or zip file that `af-otel payload` made; this machine's own by default.",
+            help="What `af-otel payload` made; this machine's own by default.",
         ),
     ] = None,
     endpoint: Annotated[

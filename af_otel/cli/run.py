@@ -19,8 +19,8 @@ def run(
 ) -> None:
     """Run a command with af-otel in every Python process that it starts.
 
-    Where to send is taken from the standard `OTEL_*` variables. The command takes this process' place: its
-    exit code and signals are its own.
+    Where to send is taken from the standard `OTEL_*` variables. The command takes this process'
+    place: its exit code and signals are its own.
 
     Example: `OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 af-otel run -- jupyterhub`
     """

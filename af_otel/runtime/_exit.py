@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def on_sigterm(finish: Callable[[], None]) -> None:
     """Call `finish`, then die as the signal would have had it.
 
-    Only where the default action stands: a host that handles the signal ends in order, and `atexit` is
-    reached. Python runs handlers on the main thread, so only that may set one.
+    Only where the default action stands: a host that handles the signal ends in order, and `atexit`
+    is reached. Python runs handlers on the main thread, so only that may set one.
     """
     if threading.current_thread() is not threading.main_thread():
         return

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from af_otel.runtime._sdk import Providers
 
-# A span that starts while the SDK still loads waits for it this long at most, then goes untraced. It
-# happens when a kernel's first cell follows its start within a tenth of a second.
+# A span that starts while the SDK still loads waits for it this long at most, then goes untraced.
+# It happens when a kernel's first cell follows its start within a tenth of a second.
 WAIT = 2.0
 
 _BY_ROLE = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-# What these log is said by us, once and in one line. Unconfigured logging would print it into whatever
-# cell runs at that moment.
+# What these log is said by us, once and in one line. Unconfigured logging would print it into
+# whatever cell runs at that moment.
 _LOGGERS = (
     "opentelemetry.exporter.otlp",
     "opentelemetry.exporter.http",

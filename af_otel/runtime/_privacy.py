@@ -1,7 +1,7 @@
 """What must not leave the process, taken out of a span before it is exported.
 
-Our own spans carry none of it; this is for what users' code and other instrumentations put on theirs.
-The Collector looks again.
+Our own spans carry none of it; this is for what users' code and other instrumentations put on
+theirs. The Collector looks again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 
-# A key with one of these words in it names a secret whatever its value; exception texts and stack traces
-# quote the user's source and data.
+# A key with one of these words in it names a secret whatever its value; exception texts and stack
+# traces quote the user's source and data.
 _SECRET_KEY = re.compile(
     r"(?:^|[._\-])(?:authorization|cookies?|set[_-]cookie|passw(?:or)?d|secrets?|tokens?|access[_-]?token"
     r"|api[_-]?key|apikey|credentials?|_?xsrf|oauth[._-](?:code|state))(?:$|[._\-])",

@@ -1,4 +1,4 @@
-"""The SDK's providers for this process. Importing this module is what the lazy providers put off."""
+"""The SDK's providers for this process: what the lazy providers put off."""
 
 from __future__ import annotations
 
@@ -166,7 +166,9 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
 
 
 def _inherited(role: str) -> dict[str, object]:
-    """Return the baggage that this process was started with; a hub serves many sessions and has none."""
+    """Return the baggage that this process was started with; a hub serves many sessions and has
+    none.
+    """
     if role == "hub":
         return {}
     carrier = {"baggage": os.environ.get("BAGGAGE", "")}
@@ -217,7 +219,7 @@ def _say_no_protobuf() -> None:
 
 
 class PrivateSpanExporter(SpanExporter):
-    """Takes secrets out of spans on the way to an exporter, and says once when that gets nowhere."""
+    """Takes secrets out of spans for an exporter, and says once when that gets nowhere."""
 
     def __init__(self, exporter: SpanExporter, *, texts: bool) -> None:
         self.exporter = exporter

@@ -52,7 +52,7 @@ def _exporter(signal: str) -> str:
             continue
         if exporter == "otlp" and not _is_url(endpoint):
             say(
-                f"{name}={endpoint!r} is no http(s) URL such as http://collector:4318; nothing is exported"
+                f"{name}={endpoint!r} is no URL such as http://collector:4318; nothing is exported"
             )
             return "none"
         break

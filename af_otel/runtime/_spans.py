@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-# The entries of baggage that become attributes: what is in baggage goes to whoever is called, so only
-# what we know by name is kept.
+# The entries of baggage that become attributes: what is in baggage goes to whoever is called, so
+# only what we know by name is kept.
 _FROM_BAGGAGE = (attributes.SESSION_ID, attributes.USER_HASH)
 # Longer ones are nobody's session.
 _LONGEST = 128
@@ -50,7 +50,8 @@ class SessionAttributes(SpanProcessor):
 
 
 class PendingSpans(SpanProcessor):
-    """Exports a marker for each span that stays open, so that the last act of a killed process is seen.
+    """Exports a marker for each span that stays open, so that the last act of a killed process is
+    seen.
 
     The marker is a span of its own beside the open one, from its start to the marker's making, with
     `af_otel.pending` and the open span's id. Readers drop it once that span has arrived.

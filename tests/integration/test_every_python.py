@@ -1,4 +1,4 @@
-"""One payload, every Python: a real Dask computation is traced by it, in whatever form it is given."""
+"""One payload, every Python: a real Dask computation is traced by it, in either form."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def python(request, tmp_path_factory):
 
 @pytest.mark.parametrize("form", ["directory", "zip"])
 def test_a_payload_traces_a_dask_script(python, form, payload, collector, tmp_path):
-    """The script knows nothing of it; scheduler and worker tell one story under the session it was given."""
+    """The script knows nothing of it; scheduler and worker tell one story under the session it was
+    given.
+    """
     script = tmp_path / "analysis.py"
     script.write_text(SCRIPT)
     target = payload

@@ -1,4 +1,6 @@
-"""Whole sessions on a whole facility: what a browser does, what breaks, and what must never be seen."""
+"""Whole sessions on a whole facility: what a browser does, what breaks, and what must never be
+seen.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ import urllib.parse
 
 import httpx
 import pytest
-from servers import ROOT, wait_for
 
 from af_otel.backends.prometheus import Prometheus
 from af_otel.backends.tempo import Tempo
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
+from servers import ROOT, wait_for
 
 pytestmark = pytest.mark.facility
 
@@ -216,7 +218,9 @@ def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit
 
 
 def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
-    """`kill -9` leaves no time for a word; the trace shows the cell as what was open, and why it ended."""
+    """`kill -9` leaves no time for a word; the trace shows the cell as what was open, and why it
+    ended.
+    """
     user = visit("killed")
     with Kernel(user, "Untitled.ipynb", "python3") as kernel:
         session = session_id(kernel)
@@ -275,9 +279,12 @@ with tracer.start_as_current_span("user work") as span:
 
 
 def test_no_secret_is_stored_anywhere(facility, visit, tempo):
-    """Canaries in tokens, cookies, OAuth codes, cells, outputs and exceptions are in no answer and no file."""
+    """Canaries in tokens, cookies, OAuth codes, cells, outputs and exceptions are in no answer and
+    no file.
+    """
     user = visit("canary")
-    # As a script would come: a token in the query, a token in a header; and an OAuth answer gone astray.
+    # As a script would come: a token in the query, a token in a header; and an OAuth answer gone
+    # astray.
     for path, headers in (
         (f"/hub/api/user?token={CANARIES['token']}", {}),
         ("/hub/api/user", {"Authorization": f"token {CANARIES['token']}"}),
@@ -342,7 +349,9 @@ def everything_stored(facility):
 
 
 def test_metrics_count_what_was_done(facility, visit):
-    """Spawns, cells and tasks are in Prometheus under their names, with units and no user or session."""
+    """Spawns, cells and tasks are in Prometheus under their names, with units and no user or
+    session.
+    """
     prometheus = Prometheus(facility.urls["prometheus"])
     before = prometheus.total("sum(jupyter_cell_duration_seconds_count)")
     user = visit("counted")

@@ -70,7 +70,9 @@ def boot(monkeypatch):
     ],
 )
 def test_processes_are_known_by_their_command_line(boot, command, role):
-    """Options of the interpreter in front of what is run do not hide it; arguments do not pose as it."""
+    """Options of the interpreter in front of what is run do not hide it; arguments do not pose as
+    it.
+    """
     assert boot.recognise(["python", *command.split()]) == role
 
 
@@ -129,7 +131,10 @@ def test_switched_off_it_waits_for_nothing(tmp_path, name):
 def test_an_imported_library_keeps_its_own_loader(tmp_path):
     """Tools that read a module's source through its loader find what they always found."""
     (tmp_path / "distributed.py").write_text("X = 1")
-    code = "import distributed as d; print(type(d.__loader__).__name__, d.__spec__.loader is d.__loader__)"
+    code = (
+        "import distributed as d;"
+        "print(type(d.__loader__).__name__, d.__spec__.loader is d.__loader__)"
+    )
     result = run(code, path=(SITE, tmp_path))
     assert result.stdout == "SourceFileLoader True\n"
 
@@ -167,7 +172,10 @@ def test_packages_that_do_not_fit_are_named_and_left_alone(tmp_path, payload, di
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (tmp_path / "distributed.py").write_text("X = 1")
-    code = "import distributed, sys; print([m for m in sys.modules if m.startswith(('af_otel.', 'opent'))])"
+    code = (
+        "import distributed, sys;"
+        "print([m for m in sys.modules if m.startswith(('af_otel.', 'opent'))])"
+    )
     result = run(code, path=(payload, tmp_path))
     assert result.stdout == "[]\n"
     (line,) = result.stderr.splitlines()
@@ -176,7 +184,9 @@ def test_packages_that_do_not_fit_are_named_and_left_alone(tmp_path, payload, di
 
 
 def test_the_payload_fits_itself(boot, payload):
-    """Every distribution in the payload is checked for in the environment, and its own version fits."""
+    """Every distribution in the payload is checked for in the environment, and its own version
+    fits.
+    """
     from importlib.metadata import distributions
 
     inside = {
@@ -190,7 +200,9 @@ def test_the_payload_fits_itself(boot, payload):
 
 @pytest.mark.parametrize("version", [v for v in UNTOUCHED if v in installed()])
 def test_an_older_python_runs_on_untouched(payload, tmp_path, version):
-    """Same output, no word on stderr, the environment's own sitecustomize run, on Pythons we do not serve."""
+    """Same output, no word on stderr, the environment's own sitecustomize run, on Pythons we do not
+    serve.
+    """
     (tmp_path / "sitecustomize.py").write_text("print('own')")
     result = run("print('runs')", python=installed()[version], path=(payload, tmp_path))
     assert (result.stdout, result.stderr, result.returncode) == ("own\nruns\n", "", 0)

@@ -1,4 +1,6 @@
-"""What a traced process loads: settings that are broken, spans that hold secrets, processes that fork or die."""
+"""What a traced process loads: settings that are broken, spans that hold secrets, processes that
+fork or die.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ ROOT = Path(__file__).parents[2]
 def said(monkeypatch, capfd):
     """What the runtime has said on stderr."""
     monkeypatch.setattr(_log, "_said", set())
-    return lambda: capfd.readouterr().err.splitlines()
+
+    def lines():
+        return capfd.readouterr().err.splitlines()
+
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,9 @@ def test_a_span_with_nothing_to_hide_is_the_same_object():
 
 
 def test_session_and_user_come_from_baggage_then_from_the_environment():
-    """The context's baggage wins over what the process was started with; nothing else in it is taken."""
+    """The context's baggage wins over what the process was started with; nothing else in it is
+    taken.
+    """
     from opentelemetry import baggage
 
     memory = InMemorySpanExporter()
@@ -203,7 +211,7 @@ def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
         "tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env
     )
     terminated = traced(
-        "tracer.start_span('terminated').end(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+        "tracer.start_span('terminated').end(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",
         payload, **env,
     )  # fmt: skip
     forked = traced(
@@ -231,7 +239,10 @@ def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, colle
         import multiprocessing
         def work(n): tracer.start_span(f'child {n}').end()
         tracer.start_span('queued').end()
-        with multiprocessing.get_context('fork').Pool(2) as pool: pool.map(work, range(4)); pool.close(); pool.join()
+        with multiprocessing.get_context('fork').Pool(2) as pool:
+            pool.map(work, range(4))
+            pool.close()
+            pool.join()
         """,
         payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
     )  # fmt: skip
@@ -275,7 +286,8 @@ def test_a_provider_that_is_there_is_used(payload):
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import SimpleSpanProcessor, ConsoleSpanExporter
-        theirs = TracerProvider(); theirs.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+        theirs = TracerProvider()
+        theirs.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
         loader = Loader("kernel"); trace.set_tracer_provider(theirs)
         LazyTracerProvider(loader).get_tracer("test").start_span("ours").end()
         assert trace.get_tracer_provider() is theirs

@@ -56,8 +56,8 @@ ANCHORS = {
     PYTHON: ("distributed",),
 }
 
-# The versions that the payload works with, [from, to): one that the environment brings instead of ours
-# must lie within, or nothing is imported.
+# The versions that the payload works with, [from, to): one that the environment brings instead of
+# ours must lie within, or nothing is imported.
 FITS = {
     "opentelemetry-api": ((1, 45), (2,)),
     "opentelemetry-sdk": ((1, 45), (2,)),
@@ -92,7 +92,7 @@ def start():
 
 
 def recognise(argv):
-    """Return the role of a process with this command line; None for what never loads a library of ours."""
+    """Return the role of a process with this command line; None for what never loads a host."""
     kind, what, rest = executed(argv)
     if kind == "c":
         if "multiprocessing.spawn" in what:
@@ -105,7 +105,8 @@ def recognise(argv):
 
 
 def executed(argv):
-    """Split a command line of the interpreter into how it runs, what it runs, and that one's arguments.
+    """Split a command line of the interpreter into how it runs, what it runs, and that one's
+    arguments.
 
     How is "m", "c" or "" for a script or nothing at all. The options are read as getopt does
     (CPython's Python/getopt.c): `-Bm name`, `-mname` and `-W ignore -m name` all run a module.
@@ -134,7 +135,8 @@ def executed(argv):
     return "", argv[index] if index < len(argv) else "", argv[index + 1 :]
 
 
-# What is wrong with this environment's packages: None until it was looked at, then "" if nothing is.
+# What is wrong with this environment's packages: None until it was looked at, then "" if nothing
+# is.
 misfits = None
 
 

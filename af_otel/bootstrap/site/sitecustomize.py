@@ -1,4 +1,5 @@
-"""Start af-otel where it is wanted, then run the environment's own sitecustomize as if it came first.
+"""Start af-otel where it is wanted, then run the environment's own sitecustomize as if it came
+first.
 
 Every Python that inherits PYTHONPATH reads this file, Python 2 included: keep its syntax plain.
 """
@@ -21,8 +22,8 @@ def _start():
 def _run_the_next():
     """Import the sitecustomize that we stand in front of.
 
-    Without our directory on the path this is what `site` would have done, and an exception goes where
-    it would have gone. Child processes find us by PYTHONPATH again.
+    Without our directory on the path this is what `site` would have done, and an exception goes
+    where it would have gone. Child processes find us by PYTHONPATH again.
     """
     here = __file__.replace("\\", "/").rpartition("/")[0]
     ours = sys.modules.pop("sitecustomize")

@@ -15,7 +15,7 @@ USER_HASH: Final = "user.hash"
 # str; class name of an exception or a short reason, never a text.
 ERROR_TYPE: Final = "error.type"
 
-# str: ok | error | timeout | cancelled
+# str; one of ok | error | timeout | cancelled
 SPAWN_OUTCOME: Final = "jupyterhub.spawn.outcome"
 # str; slug of the profile chosen, 50 at most, then `other`
 SPAWN_PROFILE: Final = "jupyterhub.spawn.profile"
@@ -23,7 +23,7 @@ SPAWN_PROFILE: Final = "jupyterhub.spawn.profile"
 SPAWNER_CLASS: Final = "jupyterhub.spawner.class"
 # bool; True for one of a user's named servers
 SERVER_NAMED: Final = "jupyterhub.server.named"
-# str: user | culled | died | failed | shutdown
+# str; one of user | culled | died | failed | shutdown
 SESSION_END_REASON: Final = "jupyterhub.session.end.reason"
 
 # str; name of the kernelspec, 50 at most, then `other`
@@ -32,19 +32,19 @@ KERNEL_NAME: Final = "jupyter.kernel.name"
 KERNEL_ID: Final = "jupyter.kernel.id"
 # int; as subprocess has it: -9 is SIGKILL
 KERNEL_EXIT_CODE: Final = "jupyter.kernel.exit_code"
-# str: killed | crashed | exited
+# str; one of killed | crashed | exited
 KERNEL_DEATH_REASON: Final = "jupyter.kernel.death.reason"
 
-# str: ok | error | interrupted | aborted | died
+# str; one of ok | error | interrupted | aborted | died
 CELL_STATUS: Final = "jupyter.cell.status"
 # int; spans only
 CELL_EXECUTION_COUNT: Final = "jupyter.cell.execution_count"
 
 # str; dask.utils.key_split of the task's key; on metrics the first 50, then `other`
 TASK_PREFIX: Final = "dask.task.prefix"
-# str: ok | error
+# str; one of ok | error
 TASK_OUTCOME: Final = "dask.task.outcome"
-# str: ok | error | cancelled
+# str; one of ok | error | cancelled
 GRAPH_OUTCOME: Final = "dask.graph.outcome"
 # int; tasks that a graph brought to the scheduler, and those that failed
 GRAPH_TASKS: Final = "dask.graph.tasks"
@@ -61,11 +61,11 @@ TRANSFER_DURATION: Final = "dask.transfer.duration"
 RESULT_SIZE: Final = "dask.result.size"
 # str; spans only
 WORKER_NAME: Final = "dask.worker.name"
-# str: idle | running | paused | retiring
+# str; one of idle | running | paused | retiring
 WORKER_STATE: Final = "dask.worker.state"
 
-# A marker for a span that is still open: `pending` is True and `pending.span_id` names the span, whose
-# record follows when it ends. Without that record the process died in it.
+# A marker for a span that is still open: `pending` is True and `pending.span_id` names the span,
+# whose record follows when it ends. Without that record the process died in it.
 PENDING: Final = "af_otel.pending"
 PENDING_SPAN_ID: Final = "af_otel.pending.span_id"
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Instrument(NamedTuple):
-    """What `Meter.create_*` takes: use it as `meter.create_histogram(**SPAWN_DURATION.histogram)`."""
+    """What `Meter.create_*` takes, as in `meter.create_histogram(**SPAWN_DURATION.histogram)`."""
 
     name: str
     unit: str

@@ -22,7 +22,8 @@ EXECUTE_CELL: Final = "execute cell"
 QUEUE: Final = "queue"
 # The cell's run; kernel; under `execute cell`, or a trace of its own where no server asked for it
 RUN_CELL: Final = "run cell"
-# A graph's arrival to its last task; Dask scheduler; under whatever was current where it was submitted
+# A graph's arrival to its last task; Dask scheduler; under whatever was current where it was
+# submitted
 COMPUTE_GRAPH: Final = "compute graph"
 # First start to last end of the tasks of one prefix, which follows the name; Dask scheduler; under
 # `compute graph`
