@@ -201,19 +201,17 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     hub, option = facility.hub, state_option(facility)
     steps = _grid()
     steps.add_row("1.", Text(f"Open {hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"))
-    steps.add_row("", Text(f"and log in as {hub['user']} (any name will do) with the password"))
-    steps.add_row("", Text(hub["password"], style="bold"))
+    login = f"and log in: user {hub['user']} (any name will do), password "
+    steps.add_row("", Text.assemble(login, (hub["password"], "bold")))
     steps.add_row("2.", Text("Run > Run All Cells"))
     steps.add_row("3.", Text.assemble("See what happened: ", (f"{STORY}{option}", "bold")))
-    last = Text("Ctrl-C stops everything")
-    if not foreground:
-        last = Text.assemble(
-            (f"af-otel down{option}", "bold"),
-            " stops everything, ",
-            ("af-otel status", "bold"),
-            " shows how it does",
-        )
-    return Group(Text(), ready, Text(), places, Text(), steps, Text(), last)
+    end = _grid()
+    if foreground:
+        end.add_row(Text("Ctrl-C stops everything"))
+    else:
+        end.add_row(Text(f"af-otel status{option}", style="bold"), "how it does")
+        end.add_row(Text(f"af-otel down{option}", style="bold"), "stops everything")
+    return Group(Text(), ready, Text(), places, Text(), steps, Text(), end)
 
 
 def _grid() -> Table:

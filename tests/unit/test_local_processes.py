@@ -9,9 +9,9 @@ import sys
 import textwrap
 
 import psutil
-from servers import wait_for
 
 from af_otel.local import processes
+from servers import wait_for
 
 
 def marked(mark, *command):
@@ -56,7 +56,9 @@ def test_a_service_does_not_outlive_whoever_started_it(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        check=False,
     )
     service = int(done.stdout)
     wait_for(lambda: not psutil.pid_exists(service), "the end of the service")

@@ -38,7 +38,10 @@ def test_a_claim_ends_with_its_process(tmp_path):
         "assert State(Path(sys.argv[1])).lock(); print('held', flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(
-        [sys.executable, "-c", code, str(state.directory)], capture_output=True, text=True
+        [sys.executable, "-c", code, str(state.directory)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (killed.stdout, killed.returncode) == ("held\n", -9)
     assert state.holder() is None
@@ -85,6 +88,7 @@ def test_a_disk_that_takes_nothing_is_one_error(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "s")],
         capture_output=True,
         text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
     assert full.stdout.startswith("The state directory cannot be used: File too large")

@@ -68,12 +68,12 @@ Prometheus  http://127.0.0.1:9090         metrics (HTTP API)
 Collector   http://127.0.0.1:4318         OTLP over HTTP
 
 1.  Open http://127.0.0.1:8000/hub/user-redirect/lab/tree/examples/dimuon.ipynb
-    and log in as physicist (any name will do) with the password
-    word
+    and log in: user physicist (any name will do), password word
 2.  Run > Run All Cells
 3.  See what happened: af-otel trace last --state /var/tmp/f
 
-af-otel down --state /var/tmp/f stops everything, af-otel status shows how it does\
+af-otel status --state /var/tmp/f  how it does
+af-otel down --state /var/tmp/f    stops everything\
 """)
 
 
