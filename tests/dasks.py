@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 
 from af_otel_instrumentation import dask
 from opentelemetry.sdk.metrics import MeterProvider
@@ -32,9 +31,7 @@ class Telemetry:
 
     async def wait(self, name, count=1, seconds=30):
         """Wait until there are as many such spans, and return them."""
-        deadline = time.monotonic() + seconds
-        while len(self.spans(name)) < count and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        await until(lambda: len(self.spans(name)) >= count, seconds)
         found = self.spans(name)
         assert len(found) == count, [span.name for span in self.spans()]
         return found
@@ -69,6 +66,15 @@ def instrumented():
         yield telemetry
     finally:
         dask.uninstrument()
+
+
+async def until(condition, seconds=30):
+    """Let the event loop go on until the condition holds."""
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    assert condition()
 
 
 def is_child(child, parent):

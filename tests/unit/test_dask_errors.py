@@ -26,15 +26,19 @@ class Talkative(Exception):
 
 def raised(error):
     """What a worker sends when a task raised this."""
-    try:
+
+    def task():
         raise error
-    except BaseException as caught:  # noqa: BLE001
+
+    try:
+        task()
+    except BaseException as caught:
         return error_message(caught)["exception"]
 
 
 def notebook_class():
     namespace = {"__name__": "__main__"}
-    exec("class FitFailed(RuntimeError):\n    pass", namespace)  # noqa: S102
+    exec("class FitFailed(RuntimeError):\n    pass", namespace)
     return namespace["FitFailed"]
 
 

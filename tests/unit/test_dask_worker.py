@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 from af_otel_instrumentation.dask import worker as shares
@@ -131,14 +132,8 @@ async def test_tasks_now_and_then_make_few_shares(c, s, a, telemetry):
     mine = shares.Shares(telemetry.tracer)
     carrier = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
 
-    class Task:
-        annotations = {"af_otel": carrier}
-
-    class Worker:
-        name = "w"
-
-        class state:  # noqa: N801
-            tasks = {"t": Task()}
+    task = SimpleNamespace(annotations={"af_otel": carrier})
+    worker = SimpleNamespace(name="w", state=SimpleNamespace(tasks={"t": task}))
 
     from distributed.worker_state_machine import ExecuteSuccessEvent
 
@@ -149,7 +144,7 @@ async def test_tasks_now_and_then_make_few_shares(c, s, a, telemetry):
     for _ in range(6):
 
         async def run():
-            mine.end(mine.begin(Worker, "t"), done)
+            mine.end(mine.begin(worker, "t"), done)
 
         await asyncio.create_task(run())
         await asyncio.sleep(0.5)

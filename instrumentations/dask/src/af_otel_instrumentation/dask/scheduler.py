@@ -105,7 +105,7 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
                 self._worker_names.popitem(last=False)
 
     def log_event(self, topic: str, msg: Any) -> None:
-        """Run on every event: a worker that closes says so in one, one that was retired is known."""
+        """Run on every event: in one, a worker says that it closes, or that it was retired."""
         if not isinstance(msg, dict):
             return
         action = msg.get("action")
