@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from af_otel_instrumentation import jupyterhub
+from jupyterhub import spawner as spawners
 from jupyterhub.handlers.base import BaseHandler
+from jupyterhub.proxy import ConfigurableHTTPProxy
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
@@ -63,6 +65,8 @@ class FacilitySpawner(SimpleLocalProcessSpawner):
             await asyncio.sleep(600)
         if profile == "raises":
             raise RuntimeError(f"no room for {self.user.name}")
+        if profile == "refused":
+            raise spawners.SpawnException(f"not {self.user.name}", reason="quota")
         if profile == "exits":
             self.cmd = [sys.executable, "-c", "raise SystemExit(1)"]
             self.http_timeout = 2
@@ -74,6 +78,15 @@ class FacilitySpawner(SimpleLocalProcessSpawner):
     async def poll(self):
         with tracer.start_as_current_span("poll"):
             return await super().poll()
+
+
+class FacilityProxy(ConfigurableHTTPProxy):
+    """Has no room for one user."""
+
+    async def add_route(self, routespec, *args, **kwargs):
+        if "lost" in routespec:
+            raise LookupError(routespec)
+        await super().add_route(routespec, *args, **kwargs)
 
 
 def pre_spawn_hook(spawner):
@@ -95,6 +108,7 @@ c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = FacilitySpawner
 c.JupyterHub.bind_url = settings["url"]
 c.JupyterHub.hub_bind_url = settings["hub_url"]
+c.JupyterHub.proxy_class = FacilityProxy
 c.ConfigurableHTTPProxy.api_url = settings["proxy_api_url"]
 c.ConfigurableHTTPProxy.command = settings["proxy"]
 c.JupyterHub.allow_named_servers = True
@@ -103,7 +117,12 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0, "slow_stop_timeout": 1
 c.JupyterHub.cleanup_servers = settings["cleanup_servers"]
 c.JupyterHub.services = [
     {"name": "admin", "api_token": settings["token"]},
-    {"name": "idle-culler", "api_token": settings["culler_token"]},
+    {
+        "name": "idle-culler",
+        "api_token": settings["culler_token"],
+        # The hub spawns it as it does users' servers.
+        "command": [sys.executable, "-c", "import time; time.sleep(6000)"],
+    },
 ]
 c.JupyterHub.load_roles = [
     {

@@ -38,6 +38,7 @@ def hub(request, tmp_path_factory, collector):
     directory = tmp_path_factory.mktemp("hub")
     with running_hub(directory, collector.endpoint, python, STALE) as running:
         yield running
+        assert "Telemetry failed" not in running.log.read_text()
 
 
 class Story:
@@ -159,6 +160,9 @@ def test_failures_are_told_apart(hub, story):
         "silent": ("timeout", "timeout"),
         "hangs": ("timeout", "timeout"),
     }
+    if hub.command[0] != str(OLDEST):
+        # JupyterHub 6 lets a spawner say why in a word.
+        expected["refused"] = ("error", "quota")
     for profile in expected:
         hub.add_user(f"canary-{profile}")
         hub.ask_for_server(f"canary-{profile}", profile=profile)
@@ -226,6 +230,20 @@ def test_servers_that_start_together_keep_their_own_contexts(hub, story):
     for user, name in servers:
         hub.cull(user, name)
     assert story.ended(3) == {"culled": 3}
+
+
+def test_a_server_without_a_route_fails_its_session(hub, story):
+    """The spawn itself went well; the hub stops what nobody could reach."""
+    hub.add_user("canary-lost")
+    hub.ask_for_server("canary-lost")
+    [spawn] = story.spawns()
+    [route] = story.spans(spans.ADD_ROUTE)
+    assert spawn["attributes"][OUTCOME] == "ok"
+    assert route["parent_id"] == spawn["span_id"]
+    assert (route["status"], route["status_message"]) == ("error", "")
+    assert route["attributes"][attributes.ERROR_TYPE] == "LookupError"
+    assert route["events"] == []
+    assert story.ended() == {"failed": 1}
 
 
 def test_nobody_can_be_read_from_what_was_sent(hub, collector):

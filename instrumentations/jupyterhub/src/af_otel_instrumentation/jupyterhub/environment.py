@@ -45,7 +45,7 @@ class Environments:
 
     def _fill(self, spawner: Any, env: dict[str, str]) -> None:
         # Some spawners work in threads, where no context is current.
-        session = current() or self._sessions.find(spawner.user, spawner.name)
+        session = current() or self._sessions.find_for(spawner)
         if session is None or session.context is None:
             return
         propagator = propagate.get_global_textmap()

@@ -86,6 +86,11 @@ class Sessions:
         """Return the session of a user's server, if there is one."""
         return self._sessions.get((user.id, server_name))
 
+    def find_for(self, spawner: Any) -> Session | None:
+        """Return the session of a spawner's server, if there is one."""
+        user = _user_of(spawner)
+        return None if user is None else self.find(user, spawner.name)
+
     def begin(self, session: Session) -> None:
         """Know a session whose server is being spawned."""
         left = self._sessions.pop(session.key, None)
@@ -106,8 +111,8 @@ class Sessions:
 
     def adopt(self, spawner: Any) -> None:
         """Count a server that ran before the hub did; its trace belongs to the hub of then."""
-        key = (spawner.user.id, spawner.name)
-        if key in self._sessions:
+        user = _user_of(spawner)
+        if user is None or (user.id, spawner.name) in self._sessions:
             return
         began = None
         started = spawner.orm_spawner.started
@@ -115,7 +120,8 @@ class Sessions:
             # The database keeps UTC without saying so.
             age = datetime.now(timezone.utc) - started.replace(tzinfo=timezone.utc)
             began = time.monotonic() - max(0.0, age.total_seconds())
-        session = self._sessions[key] = Session(key, began)
+        session = Session((user.id, spawner.name), began)
+        self._sessions[session.key] = session
         self.started(session)
 
     def take(self, user: Any, server_name: str) -> Session | None:
@@ -188,6 +194,11 @@ class Sessions:
 
         spawner.poll = noted
         return unwatch
+
+
+def _user_of(spawner: Any) -> Any:
+    """Return None for the hub's managed services: spawners start them, too."""
+    return spawner.user if hasattr(spawner.user, "orm_user") else None
 
 
 def _ending(reason_of: Any) -> Any:

@@ -48,7 +48,7 @@ class Spawns:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._profile = Bounded(names.MAX_PROFILES)
-        self._error_type = Bounded(names.MAX_PROFILES)
+        self._error_type = Bounded(names.MAX_ERROR_TYPES)
 
     @cached_property
     def _tracer(self) -> Tracer:
