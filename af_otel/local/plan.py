@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from af_otel import payload
 from af_otel.local.ports import HOST, Ports
@@ -123,6 +124,6 @@ class Plan:
         env = {**SOON, **self.base_env()}
         env["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.urls["collector_otlp"]
         env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/json"
-        env["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={self.state.name}"
+        env["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={quote(self.state.name)}"
         env["DASK_CONFIG"] = str(self.state.directory / "dask" / "config")
         return {**env, **payload.environment(self.injected, env)}
