@@ -135,7 +135,7 @@ def running_hub(
         "url": f"http://127.0.0.1:{free_port()}",
         "hub_url": f"http://127.0.0.1:{free_port()}",
         "proxy_api_url": f"http://127.0.0.1:{free_port()}",
-        "proxy": [program("proxy", "AF_OTEL_PROXY")],
+        "proxy": [program("configurable-http-proxy", "AF_OTEL_PROXY")],
         "token": secrets.token_hex(16),
         "culler_token": secrets.token_hex(16),
         "cleanup_servers": cleanup_servers,
