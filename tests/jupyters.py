@@ -186,7 +186,11 @@ def _decode(raw: str | bytes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running_jupyter(
-    directory: Path, env: Mapping[str, str], *, wrapper: Sequence[str] = ()
+    directory: Path,
+    env: Mapping[str, str],
+    *,
+    wrapper: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Iterator[Jupyter]:
     """A server of this test alone, whose files are in `directory`; `wrapper` runs its command."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -211,6 +215,7 @@ def running_jupyter(
             "--ServerApp.open_browser=False",
             "--ServerApp.allow_root=True",
             f"--IdentityProvider.token={token}",
+            *options,
         ],
         env={"JUPYTER_NO_CONFIG": "1", **home, **env},
         directory=directory,

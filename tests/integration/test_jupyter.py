@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -64,13 +65,8 @@ def cells(collector, kernel, count):
     """The finished cells of a kernel, in the order they were asked for."""
 
     def found():
-        spans = [
-            span
-            for span in collector.spans("execute cell")
-            if span["attributes"]["jupyter.kernel.id"] == kernel.id
-            and "af_otel.pending" not in span["attributes"]
-        ]
-        return sorted(spans, key=lambda span: span["start"]) if len(spans) >= count else None
+        spans = of_kernel(collector, kernel, "execute cell")
+        return spans if len(spans) >= count else None
 
     spans = wait_for(found, f"{count} cells")
     assert len(spans) == count
@@ -79,8 +75,8 @@ def cells(collector, kernel, count):
 
 def child(collector, parent, name):
     """The finished child of this name; None if there is none yet."""
-    for span in collector.spans(name):
-        if span["parent_id"] == parent["span_id"] and "af_otel.pending" not in span["attributes"]:
+    for span in finished(collector, name):
+        if span["parent_id"] == parent["span_id"]:
             assert span["trace_id"] == parent["trace_id"]
             return span
     return None
@@ -94,17 +90,29 @@ def linked(span):
     return [link["span_id"] for link in span["links"]]
 
 
-def of_kernel(collector, kernel, name):
-    return [
+def finished(collector, name, /, **attributes):
+    """Spans that have ended, in the order of their begin, with attributes of `jupyter.kernel`."""
+    wanted = {f"jupyter.kernel.{key}": value for key, value in attributes.items()}
+    found = [
         span
         for span in collector.spans(name)
-        if span["attributes"].get("jupyter.kernel.id") == kernel.id
+        if "af_otel.pending" not in span["attributes"]
+        and wanted.items() <= span["attributes"].items()
     ]
+    return sorted(found, key=lambda span: span["start"])
+
+
+def of_kernel(collector, kernel, name):
+    return finished(collector, name, id=kernel.id)
 
 
 def pending_run(collector, kernel):
     """The marker of a kernel's open `run cell`; None if there is none yet."""
-    traces = {span["trace_id"] for span in of_kernel(collector, kernel, "execute cell")}
+    traces = {
+        span["trace_id"]
+        for span in collector.spans("execute cell")
+        if span["attributes"]["jupyter.kernel.id"] == kernel.id
+    }
     for span in collector.spans("run cell"):
         if span["trace_id"] in traces and "af_otel.pending" in span["attributes"]:
             return span
@@ -294,6 +302,40 @@ def test_a_killed_kernel_leaves_its_last_cell(collector, server, kernel):
         assert again.run("1")["content"]["status"] == "ok"
 
 
+def test_a_kernel_that_keeps_dying_is_told_each_time(collector, settings, tmp_path):
+    """Each restart follows a death; the last death is followed by none, and no kernel is left."""
+    spec = tmp_path / "jupyter_data_dir" / "kernels" / "dying" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-c", "import time; time.sleep(0.3); raise SystemExit(3)"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "dying", "language": "python"}))
+    restarter = "AsyncIOLoopKernelRestarter"
+    options = [f"--{restarter}.time_to_dead=0.5", f"--{restarter}.restart_limit=2"]
+    with running_jupyter(tmp_path, {**settings, **SPAWNED}, options=options) as server:
+        server.api("POST", "kernels", {"name": "dying"})
+
+        def given_up():
+            found = finished(collector, "kernel died", name="dying")
+            return found if len(found) == 3 else None
+
+        deaths = wait_for(given_up, "three deaths")
+        starts = finished(collector, "start kernel", name="dying")
+        active = wait_for(
+            lambda: [
+                point
+                for point in collector.points("jupyter.kernel.active")
+                if point["attributes"] == {"jupyter.kernel.name": "dying"} and point["value"] == 0
+            ],
+            "no active kernel",
+        )
+    assert active
+    for death, start in zip(deaths, starts, strict=True):
+        assert death["attributes"]["jupyter.kernel.exit_code"] == 3
+        assert death["attributes"]["jupyter.kernel.death.reason"] == "exited"
+        assert linked(death)[1] == start["span_id"]
+    for death, restart in zip(deaths[:-1], starts[1:], strict=True):
+        assert linked(restart)[1] == death["span_id"]
+
+
 def test_a_restart_by_its_user_is_no_death(collector, server, kernel):
     """The cell that ran is interrupted, the one behind it aborted."""
     kernel.ask("import time; time.sleep(60)")
@@ -384,6 +426,16 @@ def test_a_server_that_nobody_spawned_is_a_session_of_its_own(collector, setting
     assert begin["parent_id"] is None
     assert linked(cell) == linked(start) == [begin["span_id"]]
     assert run["attributes"]["session.id"] == start["attributes"]["session.id"] == session
+
+
+def test_a_server_that_is_stopped_tells_of_its_open_cells(collector, settings, tmp_path):
+    """As a hub stops it, while its user's browser is still there."""
+    with running_jupyter(tmp_path, {**settings, **SPAWNED}) as server, server.kernel() as kernel:
+        kernel.ask("import time; time.sleep(60)")
+        kernel.read_until(lambda message: message["header"]["msg_type"] == "execute_input")
+        server.stop()
+    [cell] = cells(collector, kernel, 1)
+    assert status(cell) == "interrupted"
 
 
 @pytest.mark.parametrize("broken", ["no-traceparent", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
