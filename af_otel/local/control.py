@@ -48,7 +48,10 @@ def require(state: State) -> Facility:
 def supervise(
     state: State, ports: Mapping[str, int], changed: Callable[[Facility], None]
 ) -> Facility | None:
-    """Run a facility in this process until it is told to stop; None if another runs there."""
+    """Run a facility in this process until it is told to stop; None if another runs there.
+
+    One whose start fails is written to its file like one that runs: others may wait for it.
+    """
     from af_otel import payload
     from af_otel.local import services
     from af_otel.local.ports import Ports
@@ -67,6 +70,11 @@ def supervise(
         processes.sweep(str(state.directory), patience=3)
         plan = services.plan(state, chosen, payload.cached())
         return Supervisor(plan, changed).run()
+    except AfOtelError as error:
+        failed = Facility(state.name, str(state.directory), os.getpid(), time.time(), "failed")
+        failed.errors.append({"what": error.what, "where": error.where, "hint": error.hint})
+        failed.write(state.facility_file)
+        return failed
     finally:
         chosen.release()
         lock.release()

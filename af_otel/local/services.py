@@ -138,8 +138,7 @@ def _prometheus_config(made: Plan) -> Path:
         {"targets": [made.address(port)], "labels": {"job": job, "__metrics_path__": path}}
         for job, port, path in jobs
     ]
-    (directory / "targets").mkdir(exist_ok=True)
-    (directory / "targets" / "facility.json").write_text(json.dumps(targets), encoding="utf-8")
+    (directory / "targets.json").write_text(json.dumps(targets), encoding="utf-8")
     return directory / "prometheus.yaml"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 READY_WITHIN = 90.0  # A cold disk and one busy core; on an idle machine it is a few seconds.
 PROBE_EVERY = 0.1
 TICK = 0.1  # While it starts or stops, somebody may be watching the seconds.
-LAST_LINES, LINE_LENGTH = 12, 160  # Enough to see what it was; the log has the rest.
+LAST_LINES, LINE_LENGTH = 12, 400  # Enough to see what it was; the log has the rest.
 # What a log says when it is not the service's own fault, and what helps.
 HINTS = (
     ("address already in use", "another program took the port meanwhile: run `af-otel up` again"),
