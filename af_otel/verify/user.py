@@ -74,16 +74,16 @@ class User:
         answer = self._ask(
             "POST",
             "/hub/login",
+            # Not the default, which spawns. This page brings the XSRF cookie of who is logged in.
+            params={"next": "/hub/home"},
             data={
                 "username": self.name,
                 "password": self._password,
                 _XSRF: field[1] if field else "",
             },
             headers={**_NAVIGATE, "Referer": f"{self.base}/hub/login"},
-            # What a login leads to, a spawn perhaps, is no part of it.
-            follow_redirects=False,
         )
-        if not answer.is_redirect:
+        if not answer.is_success or answer.url.path != "/hub/home":
             raise AfOtelError(
                 f"The hub does not let `{self.name}` in",
                 where=f"`{self.base}/hub/login` answered {answer.status_code}",

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 from facility import AF_OTEL, af_otel, clean_env, running_facility
 
+from af_otel.errors import AfOtelError
 from af_otel.verify.user import User
 
 pytestmark = pytest.mark.facility
@@ -168,6 +169,15 @@ def test_server_left_by_a_killed_verification_is_in_nobodys_way(facility, proven
         assert started() != left
         user.stop_server()
         assert not user.has_server()
+
+
+def test_door_stays_shut_to_a_wrong_password(facility):
+    """The login form says no, whatever the version of the hub answers it with."""
+    with (
+        User(facility.hub["url"], "verify", "wrong") as user,
+        pytest.raises(AfOtelError, match="The hub does not let `verify` in"),
+    ):
+        user.log_in()
 
 
 def test_time_that_is_over_is_told(facility):
