@@ -134,9 +134,9 @@ def session_dashboard() -> dict[str, Any]:
         _series(
             "Servers and kernels running",
             "",
-            servers=f"sum({_name(metrics.SERVER_ACTIVE)})",
-            kernels=f"sum({_name(metrics.KERNEL_ACTIVE)})",
-            workers=f"sum({_name(metrics.WORKER_COUNT)})",
+            servers=f"sum({prometheus_name(metrics.SERVER_ACTIVE)})",
+            kernels=f"sum({prometheus_name(metrics.KERNEL_ACTIVE)})",
+            workers=f"sum({prometheus_name(metrics.WORKER_COUNT)})",
         ),
         _quantiles("Spawn", metrics.SPAWN_DURATION),
         _quantiles("Cell", metrics.CELL_DURATION),
@@ -146,7 +146,7 @@ def session_dashboard() -> dict[str, Any]:
             "",
             **{
                 "{{dask_task_prefix}}": "sum by (dask_task_prefix) "
-                f"(rate({_name(metrics.TASK_DURATION)}_count[1m]))"
+                f"(rate({prometheus_name(metrics.TASK_DURATION)}_count[1m]))"
             },
         ),
     ]
@@ -176,7 +176,8 @@ def session_dashboard() -> dict[str, Any]:
     }
 
 
-def _name(instrument: metrics.Instrument) -> str:
+def prometheus_name(instrument: metrics.Instrument) -> str:
+    """What Prometheus calls an instrument, without a histogram's or counter's ending."""
     return instrument.name.replace(".", "_") + UNITS.get(instrument.unit, "")
 
 
@@ -195,10 +196,11 @@ def _traces(title: str, traceql: str) -> dict[str, Any]:
 
 def _quantiles(what: str, instrument: metrics.Instrument) -> dict[str, Any]:
     queries = {
-        label: f"histogram_quantile({q}, sum by (le) (rate({_name(instrument)}_bucket[5m])))"
+        label: f"histogram_quantile({q}, sum by (le) (rate({prometheus_name(instrument)}_bucket[5m])))"
         for label, q in (("half", 0.5), ("95 %", 0.95))
     }
-    return _series(f"{what}: {instrument.description.lower()}", "s", **queries)
+    meaning = instrument.description[0].lower() + instrument.description[1:]
+    return _series(f"{what}: {meaning}", "s", **queries)
 
 
 def _series(title: str, unit: str, **queries: str) -> dict[str, Any]:

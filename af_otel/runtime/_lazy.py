@@ -55,6 +55,10 @@ class Loader:
         service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
             scope.rpartition(".")[2], services.DASK_CLIENT
         )
+        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            # The user's own tracers wait for the SDK as ours do. Not `set_tracer_provider`: that can be
+            # done once, and it is the user's to do.
+            trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
         _exit.on_sigterm(self.finish)
         atexit.register(self.finish)
         try:
@@ -83,6 +87,8 @@ class Loader:
             self.providers = load(service, self.role)
             self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
+            if isinstance(trace.get_tracer_provider(), LazyTracerProvider):
+                trace._TRACER_PROVIDER = None  # noqa: SLF001
             say(f"this process runs untraced: {type(error).__name__}: {error}")
         finally:
             self._done.set()

@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import (
 )
 
 from af_otel.runtime import _privacy
+from af_otel.runtime._lazy import LazyTracerProvider
 from af_otel.runtime._log import quieten_exporters, say
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
@@ -96,10 +97,9 @@ def load(service: str, role: str) -> Providers:
     parts: list[Any] = []
 
     traces = trace.get_tracer_provider()
-    if isinstance(traces, trace.ProxyTracerProvider):
+    if isinstance(traces, (trace.ProxyTracerProvider, LazyTracerProvider)):
         traces, processors = _traces(settings, resource, role)
         parts += processors
-        # Not `set_tracer_provider`: that can be done once, and it is the user's to do.
         trace._TRACER_PROVIDER = traces  # noqa: SLF001
     meters = metrics.get_meter_provider()
     if type(meters).__name__ == "_ProxyMeterProvider":

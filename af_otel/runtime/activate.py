@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+
+from af_otel_semconv import carriers
+from opentelemetry import context, propagate
 
 from af_otel.runtime._lazy import LazyMeterProvider, LazyTracerProvider, Loader
 
@@ -13,6 +17,11 @@ INSTRUMENTATIONS = {
     "ipykernel.kernelapp": "ipykernel",
     "distributed": "dask",
 }
+
+# Hub, servers, kernels and Dask have contexts of their own for what they do. A script is one thing
+# that somebody did: it goes on in the context that it was started with.
+_SCRIPTS = {"python", "multiprocessing"}
+_CARRIERS = (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE, carriers.ENV_BAGGAGE)
 
 # One per process: all its instrumentations share it, and nothing is loaded until one asks for it.
 _loader: Loader | None = None
@@ -37,6 +46,9 @@ def activate(role: str, anchor: str) -> None:
     global _loader  # noqa: PLW0603
     if _loader is None:
         _loader = Loader(role)
+        if role in _SCRIPTS:
+            carrier = {name.lower(): os.environ[name] for name in _CARRIERS if name in os.environ}
+            context.attach(propagate.extract(carrier))
     import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(_loader), meter_provider=LazyMeterProvider(_loader)
     )

@@ -57,13 +57,16 @@ class Kernel:
         channels = f"{user.server_path}api/kernels/{self.id}/channels"
         query = f"session_id={self._client}&_xsrf={user.xsrf(user.server_path)}"
         address = user.base.replace("http", "ws", 1) + f"{channels}?{query}"
+        self._open = contextlib.ExitStack()
         try:
-            self._socket = connect(
-                address,
-                additional_headers={"Cookie": user.cookies_for(channels), "Origin": user.base},
-                max_size=_MAX_MESSAGE,
-                open_timeout=_HANDSHAKE,
-                proxy=None,
+            self._socket = self._open.enter_context(
+                connect(
+                    address,
+                    additional_headers={"Cookie": user.cookies_for(channels), "Origin": user.base},
+                    max_size=_MAX_MESSAGE,
+                    open_timeout=_HANDSHAKE,
+                    proxy=None,
+                )
             )
         except (WebSocketException, OSError) as error:
             raise AfOtelError(
@@ -79,7 +82,7 @@ class Kernel:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self._open.close()
 
     def shut_down(self) -> None:
         """End the notebook session and its kernel, as "Shut Down" does."""

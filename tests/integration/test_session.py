@@ -182,6 +182,35 @@ def test_two_users_at_once_are_two_sessions(visit, tempo):
         assert len({span.attributes["user.hash"] for span in spans}) == 1
 
 
+SCRIPT = """
+from distributed import Client
+from opentelemetry import trace
+client = Client()
+with trace.get_tracer("user").start_as_current_span("my analysis"):
+    print(client.submit(sum, range(4), pure=False).result())
+"""
+
+
+def test_a_script_in_a_terminal_belongs_to_its_session(visit, tempo):
+    """What a cell starts with `!` is in the session, and not in the trace of the kernel's start."""
+    user = visit("script")
+    with Kernel(user, "Untitled.ipynb", "python3") as kernel:
+        session = session_id(kernel)
+        assert kernel.run(f"import pathlib; pathlib.Path('a.py').write_text({SCRIPT!r})", 60)
+        outcome = kernel.run("!python a.py", 60)
+        assert outcome.text.split() == ["6"]
+        kernel.shut_down()
+    spans = session_when(
+        tempo, session, lambda spans: named(spans, "worker share"), "the script's computation"
+    )
+    (analysis,) = named(spans, "my analysis")
+    (graph,) = named(spans, "compute graph")
+    assert not analysis.parent_id
+    assert analysis.service == "dask-client"
+    assert graph.parent_id == analysis.span_id
+    assert "start kernel" not in {s.name for s in spans if s.trace_id == analysis.trace_id}
+
+
 SLOW = """
 import time
 from distributed import Client

@@ -44,7 +44,7 @@ def instrument(
 
         hooks = Hooks()
         try:
-            client.hook(hooks)
+            client.hook(hooks, tracer_provider)
             scheduler.hook(hooks, tracer_provider, meter_provider)
             worker.hook(hooks, tracer_provider)
         except Exception:

@@ -26,9 +26,15 @@ class Origin(NamedTuple):
 
     @classmethod
     def of_environment(cls) -> Origin:
-        """Read this process' environment."""
+        """Read this process' environment.
+
+        What a cell starts (`!python`) belongs to the session, but not to the trace of the kernel's
+        start: the baggage stays in the environment, the span does not.
+        """
         carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
         context = TRACE.extract(carrier, BAGGAGE.extract(carrier, Context()))
+        for key in (carriers.ENV_TRACEPARENT, carriers.ENV_TRACESTATE):
+            os.environ.pop(key, None)
         span = trace.get_current_span(context).get_span_context()
         return cls(
             context=trace.set_span_in_context(trace.INVALID_SPAN, context),

@@ -29,11 +29,20 @@ class Origin(NamedTuple):
 
     @classmethod
     def of_environment(cls) -> Origin:
-        """Read this process' environment; a session without an id gets one."""
+        """Read this process' environment; a session without an id gets one.
+
+        What a user starts in a terminal belongs to the session, but not to the trace of its spawn: the
+        baggage stays in the environment, the span does not.
+        """
         carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
         parent = TRACE.extract(carrier, BAGGAGE.extract(carrier, Context()))
         if not baggage.get_baggage(attr.SESSION_ID, parent):
             parent = baggage.set_baggage(attr.SESSION_ID, uuid.uuid4().hex, parent)
+        for key in _KEYS:
+            os.environ.pop(key, None)
+        carrier = {}
+        BAGGAGE.inject(carrier, parent)
+        os.environ[carriers.ENV_BAGGAGE] = carrier["baggage"]
         span = trace.get_current_span(parent).get_span_context()
         return cls(
             parent=parent,
