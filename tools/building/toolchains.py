@@ -116,10 +116,12 @@ def _wheel(name: str, progress: Progress) -> Path:
 
 
 def _installer() -> list[str]:
-    uv = os.environ.get("UV") or shutil.which("uv")
+    """The uv that made .venv, or any other, as uv's environments have no pip."""
+    own = servers.CHECKOUT / ".make" / "uv"
+    uv = str(own) if own.exists() else shutil.which("uv")
     if uv:
-        return [uv, "pip", "install", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install"]
+        return [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install", "--quiet"]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
