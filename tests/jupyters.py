@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
-import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from pythons import HOSTS as PYTHON
 from websockets.sync.client import ClientConnection, connect
 
 from servers import Server, free_port
@@ -20,8 +19,6 @@ from servers import Server, free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# The Python whose Jupyter is tested: another one's by this variable, for the oldest supported.
-PYTHON = os.environ.get("AF_OTEL_TEST_JUPYTER", sys.executable)
 V1 = "v1.kernel.websocket.jupyter.org"
 LEGACY = ""
 TIMEOUT = 60

@@ -10,6 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+# The Python whose JupyterLab and Dask are tested; `make test` tests the oldest supported ones, too.
+HOSTS = os.environ.get("AF_OTEL_TEST_PYTHON", sys.executable)
+OLDEST = Path(__file__).parents[1] / ".venv-oldest" / "bin" / "python"
+
+# As `make` has found or installed it.
+UV = Path(__file__).parents[1] / ".make" / "uv"
+
 TRACED = ("3.10", "3.11", "3.12", "3.13", "3.14")
 UNTOUCHED = ("2.7", "3.6", "3.7", "3.8", "3.9")
 
@@ -34,9 +41,8 @@ def installed() -> dict[str, str]:
 
 def venv(python: str, directory: Path, *requirements: str) -> str:
     """Make a virtual environment with some distributions and return its interpreter."""
-    subprocess.run(["uv", "venv", "-q", "-p", python, directory], check=True)
+    uv = str(UV) if UV.exists() else "uv"
+    subprocess.run([uv, "venv", "-q", "-p", python, directory], check=True)
     interpreter = str(directory / "bin" / "python")
-    subprocess.run(
-        ["uv", "pip", "install", "-q", "--python", interpreter, *requirements], check=True
-    )
+    subprocess.run([uv, "pip", "install", "-q", "--python", interpreter, *requirements], check=True)
     return interpreter

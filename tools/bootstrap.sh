@@ -1,6 +1,7 @@
 #!/bin/sh
 # From a bare machine (git, make, Python >= 3.10) to a working .venv; instant if nothing is to do.
 #   bootstrap.sh venv              uv, .venv and what pyproject.toml asks for
+#   bootstrap.sh oldest            .venv-oldest: the oldest supported hosts, for the tests
 #   bootstrap.sh browser [ARGS]    Chromium for the browser tests, unless pytest's ARGS omit them
 set -eu
 cd "$(dirname "$0")/.."
@@ -123,7 +124,7 @@ make_venv() {
 	# Inexact: what a person has added to .venv stays. Not told: each of the 200 packages at the end.
 	{
 		code=0
-		"$uv" sync --all-packages --inexact --no-python-downloads \
+		"$uv" sync --all-packages --compile-bytecode --inexact --no-python-downloads \
 			--python "$(command -v "$python")" 2>&1 || code=$?
 		echo "$code" >.make/code
 	} | grep -v '^ [-+~] ' >&2 || true
@@ -133,7 +134,33 @@ make_venv() {
 	fingerprint >.make/venv
 }
 
+# --- .venv-oldest ---
+
+# Python 3.10, if there is one; a version manager's shim may stand for none.
+oldest_python() {
+	for candidate in python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python "$python"; do
+		! "$candidate" -c '' 2>/dev/null || { command -v "$candidate"; return; }
+	done
+}
+
+make_oldest() {
+	want=$(cat tests/oldest.txt instrumentations/*/pyproject.toml | sha256sum)
+	[ "$(cat .make/oldest 2>/dev/null)" != "$want" ] || [ ! -x .venv-oldest/bin/python ] || return 0
+	mkdir -p .make
+	say 'installing the oldest supported hosts into .venv-oldest'
+	uv=$(find_uv)
+	rm -rf .venv-oldest
+	"$uv" venv -q --no-python-downloads --python "$(oldest_python)" .venv-oldest
+	"$uv" pip install -q --compile-bytecode --python .venv-oldest/bin/python -r tests/oldest.txt ||
+		fail 'The oldest supported hosts could not be installed' '`tests/oldest.txt`' \
+			'run it again if it was the network'
+	echo "$want" >.make/oldest
+}
+
 case ${1:-} in
+oldest)
+	make_oldest
+	;;
 venv)
 	is_made && exit
 	need $(missing_for_venv)
@@ -145,7 +172,7 @@ browser)
 	need $venv $(missing_for_browser "$@")
 	;;
 *)
-	sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -7,15 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pythons import HOSTS as PYTHON
 
 from servers import running_collector, wait_for
 
-# The Python whose Dask is tested: another one's by this variable, for the oldest supported.
-PYTHON = os.environ.get("AF_OTEL_TEST_DASK", sys.executable)
 CELL_TRACE, CELL_SPAN = "a" * 32, "b" * 16
 # What a traced cell has around it when it talks to Dask.
 CELL = f"""

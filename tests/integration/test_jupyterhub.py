@@ -9,10 +9,10 @@ import sys
 import pytest
 from af_otel_semconv import attributes, metrics, spans
 from hubs import environment_of, running_hub
+from pythons import OLDEST
 
-from servers import ROOT, running_collector, wait_for
+from servers import running_collector, wait_for
 
-OLDEST = ROOT / ".venv-oldest" / "bin" / "python"
 STALE = {
     "TRACEPARENT": f"00-{'1' * 32}-{'2' * 16}-01",
     "TRACESTATE": "stale=1",
@@ -33,7 +33,7 @@ def hub(request, tmp_path_factory, collector):
     python = sys.executable
     if request.param == "oldest":
         if not OLDEST.exists():
-            pytest.skip(f"no environment with the oldest JupyterHub at {OLDEST.relative_to(ROOT)}")
+            pytest.skip(f"`make test` makes `{OLDEST}`, with the oldest JupyterHub")
         python = str(OLDEST)
     directory = tmp_path_factory.mktemp("hub")
     with running_hub(directory, collector.endpoint, python, STALE) as running:

@@ -258,7 +258,7 @@ def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
         stopped.start()
         session_when(
             tempo, session,
-            lambda spans: any(s.pending_for and s.name == "run cell" for s in spans), "the open cell",
+            lambda spans: any(s.pending_for and s.name == "run cell" for s in spans), "the cell",
         )  # fmt: skip
         os.kill(pid, signal.SIGKILL)
         spans = session_when(

@@ -205,13 +205,13 @@ def traced(body, payload_path, **env):
 
 
 def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
-    """A script that ends at once, one that is terminated, and one that forks all keep their spans."""
+    """A script that ends at once, one that is terminated and one that forks keep their spans."""
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
     ended = traced(
         "tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env
     )
     terminated = traced(
-        "tracer.start_span('terminated').end(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)",
+        "tracer.start_span('terminated').end(); os.kill(os.getpid(), 15); time.sleep(9)",
         payload, **env,
     )  # fmt: skip
     forked = traced(
@@ -280,7 +280,7 @@ def test_a_collector_that_never_answers_does_not_hold_the_end_of_a_process(paylo
 
 
 def test_a_provider_that_is_there_is_used(payload):
-    """Our instrumentation's spans go where the process already sends its own; nothing is replaced."""
+    """Our instrumentations' spans go where the process sends its own; nothing is replaced."""
     process = traced(
         """
         from opentelemetry import trace
