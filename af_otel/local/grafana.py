@@ -195,9 +195,9 @@ def _traces(title: str, traceql: str) -> dict[str, Any]:
 
 
 def _quantiles(what: str, instrument: metrics.Instrument) -> dict[str, Any]:
+    rate = f"sum by (le) (rate({prometheus_name(instrument)}_bucket[5m]))"
     queries = {
-        label: f"histogram_quantile({q}, sum by (le) (rate({prometheus_name(instrument)}_bucket[5m])))"
-        for label, q in (("half", 0.5), ("95 %", 0.95))
+        label: f"histogram_quantile({q}, {rate})" for label, q in (("half", 0.5), ("95 %", 0.95))
     }
     meaning = instrument.description[0].lower() + instrument.description[1:]
     return _series(f"{what}: {meaning}", "s", **queries)
