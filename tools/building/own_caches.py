@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 from af_otel.local import servers
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from building.progress import Progress
+
+REMOVED = ".removed-"
 
 
 def directory() -> Path:
@@ -27,13 +30,24 @@ def kept_while_building(progress: Progress) -> Iterator[None]:
 
     Builds share a lock on them; who can have it alone is the last one.
     """
-    directory().parent.mkdir(parents=True, exist_ok=True)
-    with (directory().parent / ".go.lock").open("w") as lock:
+    root = directory().parent
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".go.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
-        if not directory().exists():
-            return
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            progress.phase("removing what only the build needed")
-            shutil.rmtree(directory())
+            if directory().exists():
+                directory().rename(root / f"{REMOVED}{os.getpid()}")
+                progress.say("removing what Go needed only to build (7 GB), in the background")
+            # Also what a removal left that was itself cut short.
+            removed = [str(path) for path in root.glob(f"{REMOVED}*")]
+            if removed:
+                # It takes minutes on a slow disk, and nobody need wait for it.
+                subprocess.Popen(
+                    ["rm", "-rf", *removed],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
