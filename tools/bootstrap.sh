@@ -98,7 +98,8 @@ fingerprint() {
 }
 
 is_made() {
-	[ -x .venv/bin/python ] && [ -x .venv/bin/af-otel ] &&
+	# uv lies in the cache, which may have been removed; it fetches Go and Node, too.
+	[ -x .make/uv ] && [ -x .venv/bin/python ] && [ -x .venv/bin/af-otel ] &&
 		[ "$(cat .make/venv 2>/dev/null)" = "$(fingerprint)" ]
 }
 
