@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ COLLECTOR_CONFIGS = (
     ROOT / "collector-config" / "base.yaml",
     ROOT / "tests" / "config" / "collector-file.yaml",
 )
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_ATTEMPTS = 3  # a free port may be taken by another process before the server binds it
 T = TypeVar("T")
 
@@ -84,6 +86,11 @@ def answers(url: str) -> bool:
         return False
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end a server whose test run was killed and could not."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @dataclass
 class Server:
     """A process that can be stopped, killed and started again on the same ports and directory."""
@@ -111,6 +118,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C goes to the test, which then stops its servers in order.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         process = self.process
         try:
