@@ -33,6 +33,7 @@ COLLECTOR_CONFIGS = (
     ROOT / "tests" / "config" / "collector-file.yaml",
 )
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None)  # loaded here, as after a fork no lock may be waited for
 START_ATTEMPTS = 3  # a free port may be taken by another process before the server binds it
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ def answers(url: str) -> bool:
 
 def _end_with_parent() -> None:
     """Have the kernel end a server whose test run was killed and could not."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C goes to the test, which then stops its servers in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no lock
             )
         process = self.process
         try:
