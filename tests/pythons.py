@@ -44,5 +44,8 @@ def venv(python: str, directory: Path, *requirements: str) -> str:
     uv = str(UV) if UV.exists() else "uv"
     subprocess.run([uv, "venv", "-q", "-p", python, directory], check=True)
     interpreter = str(directory / "bin" / "python")
-    subprocess.run([uv, "pip", "install", "-q", "--python", interpreter, *requirements], check=True)
+    subprocess.run(
+        [uv, "pip", "install", "-q", "--no-config", "--python", interpreter, *requirements],
+        check=True,
+    )
     return interpreter

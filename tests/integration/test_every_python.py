@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from pythons import TRACED, installed, venv
+from pythons import HOSTS, TRACED, installed, venv
 
 SCRIPT = """
 import sys
@@ -62,8 +62,9 @@ def test_a_payload_traces_a_dask_script(python, form, payload, collector, tmp_pa
     assert "af-otel" not in result.stderr
 
     collector.wait_for_spans(
-        lambda spans: {"compute graph", "run tasks work", "worker share"}
-        <= {span["name"] for span in spans}
+        lambda spans: (
+            {"compute graph", "run tasks work", "worker share"} <= {span["name"] for span in spans}
+        )
     )
     (graph,) = collector.spans("compute graph")
     (share,) = collector.spans("worker share")
@@ -76,3 +77,27 @@ def test_a_payload_traces_a_dask_script(python, form, payload, collector, tmp_pa
         assert "s3cret" not in str(span)
     durations = collector.points("dask.task.duration")
     assert sum(point["value"]["count"] for point in durations[-1:]) == 7
+
+
+def test_an_image_with_an_old_opentelemetry_runs_untraced(payload, collector, tmp_path):
+    """The image's own packages stay in use; one line names what does not fit and what to do."""
+    old = venv(HOSTS, tmp_path / "venv", "distributed", "opentelemetry-api==1.20.0")
+    script = tmp_path / "analysis.py"
+    script.write_text(SCRIPT.replace("path ==", "[] ==").replace("sys.path[-1:]", "path"))
+    result = subprocess.run(
+        [old, script],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(payload),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = {line for line in result.stderr.splitlines() if line.startswith("af-otel:")}
+    (line,) = lines  # the same from the script and from its worker
+    assert "opentelemetry-api 1.20.0 of this environment does not fit" in line
+    assert collector.spans() == []

@@ -1,0 +1,142 @@
+"""What is injected: the same bytes each time, small, and written whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from af_otel import payload as payloads
+
+AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
+
+
+def af_otel(*arguments, **env):
+    return subprocess.run(
+        [AF_OTEL, *map(str, arguments)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def content(directory):
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_zip_is_the_same_bytes_in_every_process_and_holds_the_directory(tmp_path):
+    """Nothing of the time, the machine or the order of a directory gets into it; it is small."""
+    for name, seed in (("a.zip", "1"), ("b.zip", "2")):
+        done = af_otel("payload", "--zip", tmp_path / name, PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+    first, second = (tmp_path / "a.zip").read_bytes(), (tmp_path / "b.zip").read_bytes()
+    assert first == second
+    assert len(first) <= 800_000
+
+    assert af_otel("payload", tmp_path / "payload").returncode == 0
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        inside = {
+            entry.filename: archive.read(entry)
+            for entry in archive.infolist()
+            if not entry.is_dir()
+        }
+    assert inside == content(tmp_path / "payload")
+
+
+def test_the_payload_is_pure_python_for_every_python(payload):
+    """No byte code, nothing compiled, no protobuf; every licence comes along."""
+    names = set(content(payload))
+    suffixes = {Path(name).suffix for name in names}
+    assert suffixes <= {".py", ".typed", ".txt", ""}, suffixes
+    assert not any("protobuf" in name or "google" in name for name in names)
+    assert sum("licenses/" in name for name in names) >= len(payloads._THIRD_PARTY)
+
+
+def test_the_configmap_holds_the_zip(tmp_path):
+    """It is what `kubectl apply` takes, under the limit, in the namespace asked for."""
+    done = af_otel("payload", "--configmap", "--namespace", "hub", "--name", "af")
+    manifest = yaml.safe_load(done.stdout)
+    assert (manifest["kind"], manifest["metadata"]) == (
+        "ConfigMap", {"name": "af", "namespace": "hub"},
+    )  # fmt: skip
+    packed = base64.b64decode(manifest["binaryData"]["payload.zip"])
+    assert packed == payloads.archive()
+    assert len(packed) < payloads.CONFIGMAP_LIMIT
+
+
+def test_a_payload_is_replaced_and_nothing_else_is(tmp_path):
+    """A second build goes over the first; a directory with something else in it is refused."""
+    target = tmp_path / "payload"
+    payloads.build(target)
+    (target / "af_otel_lib" / "stale.py").write_text("")
+    payloads.build(target)
+    assert "af_otel_lib/stale.py" not in content(target)
+    assert list(tmp_path.iterdir()) == [target]
+
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("years of work")
+    refused = af_otel("payload", home)
+    assert refused.returncode == 1
+    assert "is there and is no payload" in refused.stderr
+    assert "hint:" in refused.stderr
+    assert content(home) == {"thesis.tex": b"years of work"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("payload", "/proc/payload"), 1, "cannot be written"),
+        (("payload", "--zip", "/proc/x.zip"), 1, "cannot be written"),
+        (("payload",), 2, "name what to write"),
+        (("payload", "--zip", "--configmap"), 2, "two payloads"),
+        (("run", "--", "no-such-command"), 1, "`no-such-command` is no command"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_error(options, code, said):
+    """What was asked, why not, and an exit code that tells use from failure."""
+    done = af_otel(*options)
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_run_traces_what_it_runs_and_is_otherwise_not_there(tmp_path):
+    """Environment, arguments and exit code are the command's; PYTHONPATH keeps what it had."""
+    code = (
+        "import os, sys;print(os.environ['PYTHONPATH'], 'af_otel_boot' in sys.modules); sys.exit(7)"
+    )
+    done = af_otel("run", "--", sys.executable, "-c", code, PYTHONPATH=str(tmp_path))
+    path, booted = done.stdout.split()
+    assert path.split(os.pathsep)[1:] == [str(tmp_path)]
+    assert (booted, done.returncode) == ("True", 7)
+
+
+def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
+    """The same variables in each form; values survive the shell."""
+    asked = ("env", "--payload", tmp_path / "it's here", "--facility", "my-facility")
+    known = json.loads(af_otel(*asked, "--format", "json").stdout)
+    assert known == {
+        "PYTHONPATH": str(tmp_path / "it's here"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.namespace=my-facility",
+    }
+    show = "import os, json; print(json.dumps(dict(os.environ)))"
+    script = f"{af_otel(*asked).stdout}\n{sys.executable} -I -c '{show}'"
+    seen = json.loads(subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout)
+    assert known.items() <= seen.items()
+    assert 'Environment="PYTHONPATH=' in af_otel(*asked, "--format", "systemd").stdout
+    assert 'ENV PYTHONPATH="' in af_otel(*asked, "--format", "dockerfile").stdout
