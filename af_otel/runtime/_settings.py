@@ -51,9 +51,7 @@ def _exporter(signal: str) -> str:
         if not endpoint:
             continue
         if exporter == "otlp" and not _is_url(endpoint):
-            say(
-                f"{name}={endpoint!r} is no URL such as http://collector:4318; nothing is exported"
-            )
+            say(f"{name}={endpoint!r} is no URL such as http://collector:4318; nothing is exported")
             return "none"
         break
     return exporter

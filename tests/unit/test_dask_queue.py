@@ -72,3 +72,15 @@ def test_a_note_that_fails_does_not_stop_the_others():
         queue.put(i)
     queue.close(5)
     assert seen == [0, 2]
+
+
+def test_notes_after_the_end_are_dropped():
+    """A scheduler that is closing still has transitions."""
+    seen = []
+    queue = Queue(seen.append, "test-queue")
+    queue.put(1)
+    queue.close(5)
+    for i in range(100):
+        queue.put(i)
+    assert seen == [1]
+    assert len(queue.notes) == 0

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
     """Annotate every graph that a client submits.
 
-    A tracer is asked for when a client is made, and not used: a provider that loads when it is needed
-    does so then, and what a script traces itself around its computations is seen.
+    A tracer is asked for when a client is made, and not used: a provider that loads when it is
+    needed does so then, and what a script traces itself around its computations is seen.
 
     `_graph_to_futures` is where submit, map, compute, persist and get meet, still in the caller's
     thread and context.

@@ -31,8 +31,8 @@ class Origin(NamedTuple):
     def of_environment(cls) -> Origin:
         """Read this process' environment; a session without an id gets one.
 
-        What a user starts in a terminal belongs to the session, but not to the trace of its spawn: the
-        baggage stays in the environment, the span does not.
+        What a user starts in a terminal belongs to the session, but not to the trace of its spawn:
+        the baggage stays in the environment, the span does not.
         """
         carrier = {key.lower(): os.environ[key] for key in _KEYS if key in os.environ}
         parent = TRACE.extract(carrier, BAGGAGE.extract(carrier, Context()))
