@@ -56,8 +56,8 @@ class Loader:
             scope.rpartition(".")[2], services.DASK_CLIENT
         )
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, which
-            # can be called once: that is the user's to do.
+            # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
+            # that can be called once, by the user.
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
         _exit.on_sigterm(self.finish)
         atexit.register(self.finish)
