@@ -18,6 +18,7 @@ from distributed.worker_state_machine import BaseWorker
 from opentelemetry.trace import NoOpTracerProvider
 
 HOOKED = [
+    (Client, "__init__"),
     (Client, "_graph_to_futures"),
     (Scheduler, "__init__"),
     (Worker, "__init__"),

@@ -39,11 +39,12 @@ def instrument(
     with _lock:
         if _installed is not None:
             return
-        from af_otel_instrumentation.dask import client, scheduler, worker
         from af_otel_instrumentation.dask._hooks import Hooks
 
         hooks = Hooks()
         try:
+            from af_otel_instrumentation.dask import client, scheduler, worker
+
             client.hook(hooks, tracer_provider)
             scheduler.hook(hooks, tracer_provider, meter_provider)
             worker.hook(hooks, tracer_provider)

@@ -48,7 +48,10 @@ class Queue:
             self.wake()
 
     def wake(self) -> None:
-        """Have the notes worked off soon."""
+        """Have the notes worked off soon; after the end, drop them."""
+        if self._closing:
+            self.notes.clear()
+            return
         self.asleep = False
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)

@@ -97,7 +97,8 @@ class Submissions:
         """Take note that a wanted key is there, or will not come."""
         for submission in self.wanted.pop(key):
             submission.missing -= 1
-            submission.outcome = worse(submission.outcome, outcome)
+            if outcome != OK:
+                submission.outcome = worse(submission.outcome, outcome)
             if not submission.missing:
                 self._settle(submission)
         if not self.wanted:
@@ -160,17 +161,17 @@ class Submissions:
                 continue
             carried = task.annotations
             if carried is None:
-                task.annotations = {DASK_ANNOTATION: carrier}
-            else:
-                owner = graphs.get(id(carried.get(DASK_ANNOTATION)))
-                if owner is graph:
-                    continue
-                if owner is not None and owner.open:
-                    graph.link(owner)
-                    continue
+                carried = task.annotations = {}
+            owner = graphs.get(id(carried.get(DASK_ANNOTATION)))
+            if owner is graph:
+                continue
+            if owner is not None and owner.open:
+                graph.link(owner)
+                continue
+            tasks += 1
+            if carrier:  # empty without an SDK
                 # The task's own dict: the scheduler's extension for Dask's spans writes to it, too.
                 carried[DASK_ANNOTATION] = carrier
-            tasks += 1
         submission.tasks = tasks
         graph.tasks += tasks
         graph.span.set_attribute(attributes.GRAPH_TASKS, graph.tasks)

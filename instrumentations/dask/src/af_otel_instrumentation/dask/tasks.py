@@ -80,6 +80,8 @@ class WorkerCount:
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         states = dict.fromkeys(("idle", "running", "paused", "retiring"), 0)
         for scheduler in list(self.schedulers):
+            if scheduler.status.name == "closed":
+                continue
             # `dict`'s, as the class' own walks its sorted keys while the event loop changes them.
             for worker in list(dict.values(scheduler.workers)):
                 states[_state(worker)] += 1

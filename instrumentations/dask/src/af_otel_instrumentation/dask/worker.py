@@ -78,7 +78,7 @@ class Shares:
         share = self._open.get(name)
         if share is None:
             if len(self._open) >= MAX_OPEN:
-                self._end(next(iter(self._open)))
+                self._end_oldest()
             share = self._open[name] = _Share(
                 str(worker.name), carrier, self._patience.get(name, IDLE)
             )
@@ -123,6 +123,10 @@ class Shares:
                     self._end(name)
             if any(name in self._open for name in idle):
                 self._timer = asyncio.get_running_loop().call_later(IDLE, self._sweep)
+
+    def _end_oldest(self) -> None:
+        idle = (name for name, share in self._open.items() if not share.running)
+        self._end(next(idle, next(iter(self._open))))
 
     def _end(self, name: str) -> None:
         share = self._open.pop(name)
