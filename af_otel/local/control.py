@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
 from af_otel.local import processes
-from af_otel.local.facility import Facility
+from af_otel.local.facility import START_AGAIN, Facility
 from af_otel.local.logs import tail
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from af_otel.local.state import State
 
 POLL = 0.1
-START_AGAIN = signal.SIGUSR1  # Asks a supervisor to start again what has died.
 STOP_WITHIN = 40.0  # All services' patience one after the other, and some.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,9 @@ from af_otel.local.state import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Asks a supervisor to start again what has died.
+START_AGAIN = signal.SIGUSR1
 
 Condition = Literal["waiting", "starting", "ready", "dead", "stopping", "stopped"]
 Phase = Literal["starting", "ready", "failed", "stopping", "stopped"]

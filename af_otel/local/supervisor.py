@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from af_otel.local import processes
-from af_otel.local.control import START_AGAIN
-from af_otel.local.facility import Facility, ServiceStatus
+from af_otel.local.facility import START_AGAIN, Facility, ServiceStatus
 from af_otel.local.guardian import Guardian
 from af_otel.local.logs import tail
 

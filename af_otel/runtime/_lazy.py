@@ -84,7 +84,10 @@ class Loader:
         try:
             from af_otel.runtime._sdk import load
 
-            self.providers = load(service, self.role)
+            present: trace.TracerProvider | None = trace.get_tracer_provider()
+            if isinstance(present, (trace.ProxyTracerProvider, LazyTracerProvider)):
+                present = None
+            self.providers = load(service, self.role, present)
             self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
             if isinstance(trace.get_tracer_provider(), LazyTracerProvider):

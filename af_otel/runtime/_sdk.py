@@ -27,7 +27,6 @@ from opentelemetry.sdk.trace.export import (
 )
 
 from af_otel.runtime import _privacy
-from af_otel.runtime._lazy import LazyTracerProvider
 from af_otel.runtime._log import quieten_exporters, say
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
@@ -79,10 +78,8 @@ class Providers:
                 part.shutdown(timeout_millis=max(0.0, ends - time.monotonic()) * 1000)
 
 
-def load(service: str, role: str) -> Providers:
+def load(service: str, role: str, present: trace.TracerProvider | None = None) -> Providers:
     """Make the providers, set them as the global ones, and return them.
-
-    A provider that the process has set already is used as it is.
 
     Parameters
     ----------
@@ -90,14 +87,17 @@ def load(service: str, role: str) -> Providers:
         `service.name` of this process, unless the environment sets one.
     role
         As the bootstrap has it.
+    present
+        The tracer provider that the process has already, which is used as it is; as is a meter
+        provider that is there.
     """
     settings = Settings()
     quieten_exporters()
     resource = _resource(service, role)
     parts: list[Any] = []
 
-    traces = trace.get_tracer_provider()
-    if isinstance(traces, (trace.ProxyTracerProvider, LazyTracerProvider)):
+    traces = present
+    if traces is None:
         traces, processors = _traces(settings, resource, role)
         parts += processors
         trace._TRACER_PROVIDER = traces  # noqa: SLF001
