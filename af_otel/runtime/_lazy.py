@@ -14,7 +14,7 @@ from opentelemetry.metrics._internal import _ProxyMeterProvider  # made for just
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from af_otel.runtime import _exit
-from af_otel.runtime._log import say
+from af_otel.runtime._log import one_line_each, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class Loader:
         service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
             scope.rpartition(".")[2], services.DASK_CLIENT
         )
-        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        if trace._TRACER_PROVIDER is None:  # noqa: SLF001 - asking for it may load one by a setting
             # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
             # that can be called once, by the user.
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
@@ -82,17 +82,18 @@ class Loader:
 
     def _load(self, service: str) -> None:
         try:
-            from af_otel.runtime._sdk import load
+            with one_line_each():
+                from af_otel.runtime._sdk import load
 
-            present: trace.TracerProvider | None = trace.get_tracer_provider()
-            if isinstance(present, (trace.ProxyTracerProvider, LazyTracerProvider)):
-                present = None
-            self.providers = load(service, self.role, present)
-            self.meters.on_set_meter_provider(self.providers.meters)
+                present = trace._TRACER_PROVIDER  # noqa: SLF001
+                if isinstance(present, LazyTracerProvider):
+                    present = None
+                self.providers = load(service, self.role, present)
+                self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
-            if isinstance(trace.get_tracer_provider(), LazyTracerProvider):
+            if isinstance(trace._TRACER_PROVIDER, LazyTracerProvider):  # noqa: SLF001
                 trace._TRACER_PROVIDER = None  # noqa: SLF001
-            say(f"this process runs untraced: {type(error).__name__}: {error}")
+            say(f"this process runs untraced: {type(error).__name__}: {error}".rstrip(": "))
         finally:
             self._done.set()
 
@@ -122,6 +123,7 @@ class _LazyTracer(trace.Tracer):
 
     def _real(self) -> trace.Tracer:
         if self._tracer is None:
+            self._loader.begin(self._args[0][0])  # once more in a child forked meanwhile
             providers = self._loader.wait()
             if providers is None:
                 return trace.NoOpTracer()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What these log is said by us, once and in one line. Unconfigured logging would print it into
 # whatever cell runs at that moment.
@@ -40,3 +46,35 @@ def quieten_exporters() -> None:
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
+
+
+class _Says(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage().partition("\n")[0])
+
+
+_says = _Says(logging.WARNING)
+_lock = threading.Lock()
+_within = 0
+
+
+@contextmanager
+def one_line_each() -> Iterator[None]:
+    """While OpenTelemetry is set up, pass on what it logs, without its stack traces.
+
+    It is of settings that cannot be used; a kernel's unconfigured logging would show it in a cell.
+    """
+    global _within  # noqa: PLW0603 - the loader's thread and the main one may overlap
+    logger = logging.getLogger("opentelemetry")
+    with _lock:
+        _within += 1
+        logger.addHandler(_says)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        with _lock:
+            _within -= 1
+            if not _within:
+                logger.removeHandler(_says)
+                logger.propagate = True

@@ -101,8 +101,8 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
         traces, processors = _traces(settings, resource, role)
         parts += processors
         trace._TRACER_PROVIDER = traces  # noqa: SLF001
-    meters = metrics.get_meter_provider()
-    if type(meters).__name__ == "_ProxyMeterProvider":
+    meters = metrics._internal._METER_PROVIDER  # noqa: SLF001 - asking may load one by a setting
+    if meters is None:
         meters = _meters(settings, resource)
         parts.append(meters)
         metrics._internal._METER_PROVIDER = meters  # noqa: SLF001

@@ -16,7 +16,11 @@ import af_otel.bootstrap
 SITE = Path(af_otel.bootstrap.__file__).parent / "site"
 
 
-def run(code, *options, python=sys.executable, path=(SITE,), cwd=None, **env):
+# Without this environment's packages: a facility's image has none of ours.
+BARE = sys._base_executable
+
+
+def run(code, *options, python=BARE, path=(SITE,), cwd=None, **env):
     """Run code in an interpreter with nothing but `env` around it."""
     return subprocess.run(
         [python, *options, "-c", code],

@@ -185,6 +185,44 @@ def test_a_span_that_stays_open_is_marked_once():
     assert len(many) == 5
 
 
+BROKEN = [
+    ("OTEL_TRACES_SAMPLER", "foo"),
+    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "garbage"),
+    ("OTEL_PYTHON_CONTEXT", "none_such"),
+    ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "none_such"),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "none_such"),
+    ("OTEL_PROPAGATORS", "none_such"),
+    ("BAGGAGE", ";;=%zz"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BROKEN)
+def test_what_the_sdk_cannot_use_is_one_line_without_a_stack_trace(payload, tmp_path, name, value):
+    """The process runs on, traced or not, and prints what it would have printed."""
+    (tmp_path / "a.py").write_text(
+        "from distributed import Client\n"
+        "with Client(n_workers=1, processes=False, dashboard_address=None) as client:\n"
+        "    print(client.submit(sum, range(4), pure=False).result())\n"
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "a.py"],
+        env={
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(payload), name: value,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "AF_OTEL_FLUSH_TIMEOUT": "0",
+            "PYTHONWARNINGS": "ignore",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (0, "6\n")
+    told = [line for line in result.stderr.splitlines() if "does not take telemetry" not in line]
+    (line,) = told
+    assert line.startswith("af-otel: ")
+    assert any(word in line for word in (name, value))
+
+
 def traced(body, payload_path, **env):
     """Start a process under a payload that makes spans with the providers of the runtime."""
     code = textwrap.dedent("""

@@ -194,9 +194,12 @@ def trace(role, anchor):
             else:
                 sys.path.append(LIB)
         if not misfits:
-            from af_otel.runtime.activate import activate
+            from af_otel.runtime._log import one_line_each
 
-            activate(role, anchor)
+            with one_line_each():
+                from af_otel.runtime.activate import activate
+
+                activate(role, anchor)
     except Exception as error:
         say(
             "this process runs untraced: %s: %s; set AF_OTEL_DISABLED=1 to silence this"
