@@ -123,10 +123,12 @@ make_venv() {
 	say 'installing Python packages into .venv'
 	unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 	# Inexact: what a person has added to .venv stays. Not told: each of the 200 packages at the end.
+	# Its own path, not a version manager's shim: for that uv would make a new .venv each time.
+	real=$("$python" -c 'import sys; print(sys.executable)')
 	{
 		code=0
 		"$uv" sync --all-packages --compile-bytecode --inexact --no-python-downloads \
-			--python "$(command -v "$python")" 2>&1 || code=$?
+			--python "$real" 2>&1 || code=$?
 		echo "$code" >.make/code
 	} | grep -v '^ [-+~] ' >&2 || true
 	[ "$(cat .make/code)" = 0 ] || fail 'The Python packages could not be installed' \
@@ -152,7 +154,9 @@ make_oldest() {
 	uv=$(find_uv)
 	rm -rf .venv-oldest
 	"$uv" venv -q --no-python-downloads --python "$(oldest_python)" .venv-oldest
-	"$uv" pip install -q --compile-bytecode --python .venv-oldest/bin/python -r tests/oldest.txt ||
+	# Without pyproject.toml, whose pins are the newest.
+	"$uv" pip install -q --no-config --compile-bytecode --python .venv-oldest/bin/python \
+		-r tests/oldest.txt ||
 		fail 'The oldest supported hosts could not be installed' '`tests/oldest.txt`' \
 			'run it again if it was the network'
 	echo "$want" >.make/oldest

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from af_otel.cli._story import count, duration
+from af_otel.local.view import called
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -103,7 +104,7 @@ def verdict(report: Report, option: str) -> RenderableType:
         f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
         style="not bold default",
     )
-    return Group(line, Text(f"See the session: af-otel trace {report.session}{option}"))
+    return Group(line, Text(f"See the session: {called()} trace {report.session}{option}"))
 
 
 def _hops(report: Report, *, wide: bool) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +31,7 @@ MARKS = {
     "stopping": ("·", "dim"),
     "stopped": ("·", "dim"),
 }
-STORY = "af-otel trace last"
+NAME = "af-otel"
 NOTEBOOK = "examples/dimuon.ipynb"
 PLACES = (
     ("JupyterHub", "hub", "notebooks"),
@@ -204,13 +206,15 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     login = f"and log in: user {hub['user']} (any name will do), password "
     steps.add_row("", Text.assemble(login, (hub["password"], "bold")))
     steps.add_row("2.", Text("Run > Run All Cells"))
-    steps.add_row("3.", Text.assemble("See what happened: ", (f"{STORY}{option}", "bold")))
+    steps.add_row(
+        "3.", Text.assemble("See what happened: ", (f"{called()} trace last{option}", "bold"))
+    )
     end = _grid()
     if foreground:
         end.add_row(Text("Ctrl-C stops everything"))
     else:
-        end.add_row(Text(f"af-otel status{option}", style="bold"), "how it does")
-        end.add_row(Text(f"af-otel down{option}", style="bold"), "stops everything")
+        end.add_row(Text(f"{called()} status{option}", style="bold"), "how it does")
+        end.add_row(Text(f"{called()} down{option}", style="bold"), "stops everything")
     return Group(Text(), ready, Text(), places, Text(), steps, Text(), end)
 
 
@@ -219,6 +223,14 @@ def _grid() -> Table:
     for _ in range(3):
         grid.add_column(overflow="fold")
     return grid
+
+
+def called() -> str:
+    """Our command as it was called, so that what is printed can be typed again."""
+    path = sys.argv[0]
+    if Path(path).name != NAME or shutil.which(NAME) == str(Path(path).absolute()):
+        return NAME
+    return path
 
 
 def state_option(facility: Facility) -> str:
