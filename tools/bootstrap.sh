@@ -147,9 +147,11 @@ oldest_python() {
 }
 
 make_oldest() {
+	mkdir -p .make
+	exec 9>.make/lock
+	flock 9
 	want=$(cat tests/oldest.txt instrumentations/*/pyproject.toml | sha256sum)
 	[ "$(cat .make/oldest 2>/dev/null)" != "$want" ] || [ ! -x .venv-oldest/bin/python ] || return 0
-	mkdir -p .make
 	say 'installing the oldest supported hosts into .venv-oldest'
 	uv=$(find_uv)
 	rm -rf .venv-oldest
