@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -124,9 +124,12 @@ def _resource(service: str, role: str) -> Resource:
 def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerProvider, list[Any]]:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
-    exporter = _span_exporter(settings)
-    if exporter is None:
+    if settings.traces_exporter == "none":
         return provider, []
+    console = settings.traces_exporter == "console"
+    exporter: SpanExporter = (
+        ConsoleSpanExporter() if console else _otlp("traces", settings.traces_protocol)
+    )
     batches = BatchSpanProcessor(
         PrivateSpanExporter(exporter, texts=settings.exception_texts),
         max_queue_size=settings.queue_size,
@@ -152,9 +155,12 @@ class _Spans:
 
 
 def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider:
-    exporter = _metric_exporter(settings)
     readers: list[MetricReader] = []
-    if exporter is not None:
+    if settings.metrics_exporter != "none":
+        console = settings.metrics_exporter == "console"
+        exporter: MetricExporter = (
+            ConsoleMetricExporter() if console else _otlp("metrics", settings.metrics_protocol)
+        )
         readers.append(
             PeriodicExportingMetricReader(
                 exporter,
@@ -175,47 +181,25 @@ def _inherited(role: str) -> dict[str, object]:
     return dict(baggage.get_all(propagate.extract(carrier)))
 
 
-def _span_exporter(settings: Settings) -> SpanExporter | None:
-    if settings.traces_exporter == "none":
-        return None
-    if settings.traces_exporter == "console":
-        return ConsoleSpanExporter()
-    if settings.traces_protocol == PROTOBUF:
+# Module and class of each signal's OTLP exporter, which both protocols' packages call the same.
+_OTLP = {
+    "traces": ("trace_exporter", "OTLPSpanExporter"),
+    "metrics": ("metric_exporter", "OTLPMetricExporter"),
+}
+
+
+def _otlp(signal: str, protocol: str) -> Any:
+    """Return an OTLP exporter; JSON's where the environment does not bring protobuf's."""
+    module, name = _OTLP[signal]
+    if protocol == PROTOBUF:
         with suppress(ImportError):
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
-                OTLPSpanExporter as Protobuf,
-            )
-
-            return Protobuf()
-        _say_no_protobuf()
-    from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter()
-
-
-def _metric_exporter(settings: Settings) -> MetricExporter | None:
-    if settings.metrics_exporter == "none":
-        return None
-    if settings.metrics_exporter == "console":
-        return ConsoleMetricExporter()
-    if settings.metrics_protocol == PROTOBUF:
-        with suppress(ImportError):
-            from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
-                OTLPMetricExporter as Protobuf,
-            )
-
-            return Protobuf()
-        _say_no_protobuf()
-    from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter()
-
-
-def _say_no_protobuf() -> None:
-    say(
-        f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
-        f"which this environment does not have; {JSON} is used"
-    )
+            found = import_module(f"opentelemetry.exporter.otlp.proto.http.{module}")
+            return getattr(found, name)()
+        say(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
+            f"which this environment does not have; {JSON} is used"
+        )
+    return getattr(import_module(f"opentelemetry.exporter.otlp.json.http.{module}"), name)()
 
 
 class PrivateSpanExporter(SpanExporter):

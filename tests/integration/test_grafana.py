@@ -29,7 +29,6 @@ def test_every_panel_s_query_is_answered(facility):
 def test_names_are_those_that_prometheus_gives_our_instruments():
     """The unit is appended, one in braces is not."""
     assert grafana.prometheus_name(metrics.CELL_DURATION) == "jupyter_cell_duration_seconds"
-    assert grafana.prometheus_name(metrics.TASK_RESULT_SIZE) == "dask_task_result_size_bytes"
     assert grafana.prometheus_name(metrics.WORKER_COUNT) == "dask_worker_count"
 
 

@@ -34,7 +34,6 @@ async def test_every_task_is_counted(c, s, a, b, telemetry):
     await wait(good + bad)
     await drained(s)
     assert telemetry.counts("dask.task.duration") == {("good", "ok"): 200, ("bad", "error"): 7}
-    assert telemetry.counts("dask.task.result.size") == {("good",): 200}
 
 
 @gen_cluster(client=True)

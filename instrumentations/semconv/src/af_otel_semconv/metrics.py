@@ -33,7 +33,6 @@ _SPAWN = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 _CELL = (0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200, 28800)
 _TASK = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _SESSION = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 604800)
-_BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10)
 _COUNT = (1, 10, 100, 1e3, 1e4, 1e5, 1e6)
 
 SPAWN_DURATION: Final = Instrument(
@@ -62,9 +61,6 @@ CELL_QUEUE_DURATION: Final = Instrument(
 TASK_DURATION: Final = Instrument("dask.task.duration", "s", "Run time of every Dask task", _TASK)
 TASK_TRANSFER_DURATION: Final = Instrument(
     "dask.task.transfer.duration", "s", "Time tasks waited for their inputs to arrive", _TASK
-)
-TASK_RESULT_SIZE: Final = Instrument(
-    "dask.task.result.size", "By", "Size of tasks' results", _BYTES
 )
 COMPUTE_DURATION: Final = Instrument(
     "dask.compute.duration", "s", "From a graph's arrival at the scheduler to its last task", _CELL

@@ -173,7 +173,7 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
                 transfer += max(0.0, phase["stop"] - phase["start"])
         duration = max(0.0, stop - start)
         size = event.get("nbytes")
-        self._metrics.task(prefix, duration, transfer, size, failed=exception is not None)
+        self._metrics.task(prefix, duration, transfer, failed=exception is not None)
         graph = self._submissions.graphs.get(id(carrier))
         if graph is not None:
             error = None if exception is None else error_type(exception)

@@ -23,16 +23,13 @@ class TaskMetrics:
     def __init__(self, meter: Meter) -> None:
         self._duration = meter.create_histogram(**metrics.TASK_DURATION.histogram)
         self._transfer = meter.create_histogram(**metrics.TASK_TRANSFER_DURATION.histogram)
-        self._size = meter.create_histogram(**metrics.TASK_RESULT_SIZE.histogram)
         self._compute = meter.create_histogram(**metrics.COMPUTE_DURATION.histogram)
         self._tasks = meter.create_histogram(**metrics.COMPUTE_TASKS.histogram)
         self._lost = meter.create_counter(**metrics.WORKER_LOST.plain)
         # Made once per prefix: each task would otherwise build its dicts anew.
         self._attributes: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
 
-    def task(
-        self, prefix: str, compute: float, transfer: float, size: int | None, *, failed: bool
-    ) -> None:
+    def task(self, prefix: str, compute: float, transfer: float, *, failed: bool) -> None:
         """Count one task that ran, or that its worker did not survive."""
         known = self._attributes.get(prefix)
         if known is None:
@@ -41,8 +38,6 @@ class TaskMetrics:
         self._duration.record(compute, error if failed else ok)
         if transfer:
             self._transfer.record(transfer, plain)
-        if size is not None:
-            self._size.record(size, plain)
 
     def compute(self, submission: Submission, context: Context) -> None:
         """Count one graph; its context lets an exemplar lead from the metric to the trace."""
