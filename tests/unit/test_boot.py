@@ -17,7 +17,7 @@ SITE = Path(af_otel.bootstrap.__file__).parent / "site"
 
 
 # Without this environment's packages: a facility's image has none of ours.
-BARE = sys._base_executable
+BARE = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")
 
 
 def run(code, *options, python=BARE, path=(SITE,), cwd=None, **env):

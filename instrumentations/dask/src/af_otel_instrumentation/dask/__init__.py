@@ -7,7 +7,6 @@ run tasks inside its context. It covers clusters and clients that are made after
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 SUPPORTS = ("distributed>=2024.12.1",)
 
-_log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _installed: Hooks | None = None
 
@@ -39,7 +37,7 @@ def instrument(
     with _lock:
         if _installed is not None:
             return
-        from af_otel_instrumentation.dask._hooks import Hooks
+        from af_otel_instrumentation.dask._hooks import Hooks, described, say
 
         hooks = Hooks()
         try:
@@ -48,9 +46,9 @@ def instrument(
             client.hook(hooks, tracer_provider)
             scheduler.hook(hooks, tracer_provider, meter_provider)
             worker.hook(hooks, tracer_provider)
-        except Exception:
+        except Exception as error:
             hooks.undo()
-            _log.warning("Dask runs untraced: distributed is not as expected", exc_info=True)
+            say(f"Dask runs untraced: distributed is not as expected ({described(error)})")
             return
         _installed = hooks
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
+import traceback
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,7 +70,26 @@ def harmless(where: str) -> Iterator[None]:
 
 
 def complain(where: str) -> None:
-    """Log the exception being handled, once per place."""
+    """Say in one line what exception is being handled, once per place."""
     if where not in _said:
         _said.add(where)
-        _log.warning("telemetry failed in `%s`; Dask goes on", where, exc_info=True)
+        say(f"telemetry failed in `{where}` ({described(sys.exc_info()[1])}); Dask goes on")
+
+
+def say(line: str) -> None:
+    """Log a line.
+
+    Where no logging is set up, as in a notebook, it goes to the process' own stderr: logging's last
+    resort would print it into the cell.
+    """
+    if _log.hasHandlers():
+        _log.warning(line)
+    elif sys.__stderr__ is not None:
+        print(f"af-otel: {line}", file=sys.__stderr__)
+
+
+def described(error: BaseException | None) -> str:
+    """Return an exception and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    place = f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

@@ -23,15 +23,16 @@ def quietly(function: Callable[P, R]) -> Callable[P, R | None]:
         nonlocal said
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             if not said:
                 said = True
                 # The kernel application's own log. The root logger's last resort is stderr, which
                 # here is the cell's output.
                 get_logger().warning(
-                    "Telemetry of `%s` failed; the work goes on without it",
+                    "Telemetry of `%s` failed (%s: %s); the work goes on without it",
                     function.__qualname__,
-                    exc_info=True,
+                    type(error).__name__,
+                    error,
                 )
             return None
 

@@ -22,13 +22,14 @@ def quietly(function: Callable[P, R]) -> Callable[P, R | None]:
         nonlocal said
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             if not said:
                 said = True
                 logging.getLogger(function.__module__).warning(
-                    "Telemetry of `%s` failed; the work goes on without it",
+                    "Telemetry of `%s` failed (%s: %s); the work goes on without it",
                     function.__qualname__,
-                    exc_info=True,
+                    type(error).__name__,
+                    error,
                 )
             return None
 

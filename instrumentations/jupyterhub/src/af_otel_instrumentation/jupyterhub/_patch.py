@@ -72,13 +72,14 @@ def quiet(function: Callable[P, T]) -> Callable[P, T | None]:
         nonlocal said
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             if not said:
                 said = True
                 _log.warning(
-                    "Telemetry failed in `%s`; the hub is unharmed, this is said once",
+                    "Telemetry failed in `%s` (%s: %s); the hub is unharmed, this is said once",
                     function.__qualname__,
-                    exc_info=True,
+                    type(error).__name__,
+                    error,
                 )
             return None
 
