@@ -34,6 +34,8 @@ missing_for_venv() {
 
 missing_for_browser() { # pytest's ARGS
 	case " $* " in *"not browser"*) return ;; esac
+	# What drives the browser is a Node of its own, built against it.
+	/sbin/ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || echo libatomic1
 	for name in chromium chromium-browser google-chrome; do
 		! command -v "$name" >/dev/null || return 0
 	done
