@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 # The Python whose JupyterLab and Dask are tested; `make test` tests the oldest supported ones, too.
-HOSTS = os.environ.get("AF_OTEL_TEST_PYTHON", sys.executable)
+HOSTS = str(Path(os.environ.get("AF_OTEL_TEST_PYTHON", sys.executable)).absolute())
 OLDEST = Path(__file__).parents[1] / ".venv-oldest" / "bin" / "python"
 
 # As `make` has found or installed it.
