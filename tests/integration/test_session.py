@@ -106,11 +106,12 @@ CHROMIUM = (
 @pytest.mark.browser
 def test_a_browser_runs_the_example_and_its_session_is_one_story(facility, tempo, tmp_path):
     """Log in, open JupyterLab, run all cells of the notebook: all of it is in Tempo, linked."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    from playwright.sync_api import sync_playwright
+
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert browser_path, "no Chromium: `make test` installs it, or says how to"
     name = "browser"
-    with playwright.sync_playwright() as tools:
+    with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=browser_path, args=list(CHROMIUM))
         page = browser.new_page(viewport={"width": 1300, "height": 900})
         page.set_default_timeout(120_000)
