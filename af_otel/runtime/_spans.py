@@ -39,14 +39,14 @@ class SessionAttributes(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add the attributes that the span does not set itself."""
         carried = baggage.get_all(parent_context)
+        present = span.attributes or {}
+        found = {}
         for key in _FROM_BAGGAGE:
             value = carried.get(key) or self.inherited.get(key)
-            if (
-                isinstance(value, str)
-                and len(value) <= _LONGEST
-                and key not in (span.attributes or {})
-            ):
-                span.set_attribute(key, value)
+            if isinstance(value, str) and len(value) <= _LONGEST and key not in present:
+                found[key] = value
+        if found:
+            span.set_attributes(found)
 
 
 class PendingSpans(SpanProcessor):
