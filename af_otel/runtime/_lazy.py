@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A span that starts while the SDK still loads waits for it this long at most, then goes untraced.
 # It happens when a kernel's first cell follows its start within a tenth of a second.
 WAIT = 2.0
+# A kernel gets ready first: somebody waits for it. The first cell, if it comes sooner, ends this.
+HOLD = {"kernel": 0.5}
 
 _BY_ROLE = {
     "hub": services.JUPYTERHUB,
@@ -44,7 +46,9 @@ class Loader:
         self.role = role
         self.meters = _ProxyMeterProvider()
         self.providers: Providers | None = None
+        self._loading = False
         self._begun = threading.Lock()
+        self._wanted = threading.Event()
         self._done = threading.Event()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -71,16 +75,22 @@ class Loader:
     def wait(self) -> Providers | None:
         """Return the providers; None when they could not be loaded, or not in time."""
         if not self._done.is_set():
+            self._wanted.set()
             self._done.wait(WAIT)
         return self.providers
 
     def finish(self) -> None:
-        """Send what is queued and stop, within the bound that the settings give."""
-        providers = self.wait() if self._begun.locked() else None
+        """Send what is queued and stop, within the bound that the settings give.
+
+        Where the SDK is still held back, nothing was recorded yet, and it stays so.
+        """
+        providers = self.wait() if self._loading else None
         if providers is not None:
             providers.shutdown()
 
     def _load(self, service: str) -> None:
+        self._wanted.wait(HOLD.get(self.role, 0))
+        self._loading = True
         try:
             with one_line_each():
                 from af_otel.runtime._sdk import load
@@ -100,7 +110,8 @@ class Loader:
     def _after_fork(self) -> None:
         """Load anew in a child that was forked while we were loading: the thread is not in it."""
         if not self._done.is_set():
-            self._begun, self._done = threading.Lock(), threading.Event()
+            self._begun, self._loading = threading.Lock(), False
+            self._wanted, self._done = threading.Event(), threading.Event()
 
 
 class LazyTracerProvider(trace.TracerProvider):

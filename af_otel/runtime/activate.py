@@ -6,7 +6,6 @@ import os
 from importlib import import_module
 
 from af_otel_semconv import carriers
-from opentelemetry import context, propagate
 
 from af_otel.runtime._lazy import LazyMeterProvider, LazyTracerProvider, Loader
 
@@ -47,8 +46,15 @@ def activate(role: str, anchor: str) -> None:
     if _loader is None:
         _loader = Loader(role)
         if role in _SCRIPTS:
-            carrier = {name.lower(): os.environ[name] for name in _CARRIERS if name in os.environ}
-            context.attach(propagate.extract(carrier))
+            _go_on()
     import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(_loader), meter_provider=LazyMeterProvider(_loader)
     )
+
+
+def _go_on() -> None:
+    # This import looks up the propagators' entry points: 10 ms, which a kernel can do without.
+    from opentelemetry import context, propagate
+
+    carrier = {name.lower(): os.environ[name] for name in _CARRIERS if name in os.environ}
+    context.attach(propagate.extract(carrier))

@@ -197,6 +197,7 @@ def test_the_payload_fits_itself(boot, payload):
     inside = {
         d.metadata["Name"]: d.version for d in distributions(path=[str(payload / "af_otel_lib")])
     }
+    inside = {name.replace("_", "-"): version for name, version in inside.items()}
     assert set(inside) == set(boot.FITS)
     for name, (first, end) in boot.FITS.items():
         version = tuple(map(int, re.match(r"(\d+)\.(\d+)", inside[name]).groups()))
