@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from af_otel.runtime._sdk import Providers
 
 # A span that starts while the SDK still loads waits for it this long at most, then goes untraced.
-# It happens when a kernel's first cell follows its start within a tenth of a second.
+# It happens when a kernel's first cell follows its start at once.
 WAIT = 2.0
 # A kernel gets ready first: somebody waits for it. The first cell, if it comes sooner, ends this.
 HOLD = {"kernel": 0.5}
