@@ -165,7 +165,11 @@ def cached() -> Path:
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = home / "af-otel" / "payload" / tag
     if not _is_payload(target):
-        build(target)
+        try:
+            build(target)
+        except AfOtelError:
+            if not _is_payload(target):  # else another process was quicker, with the same bytes
+                raise
         compileall.compile_dir(
             target, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
         )

@@ -140,3 +140,20 @@ def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
     assert known.items() <= seen.items()
     assert 'Environment="PYTHONPATH=' in af_otel(*asked, "--format", "systemd").stdout
     assert 'ENV PYTHONPATH="' in af_otel(*asked, "--format", "dockerfile").stdout
+
+
+def test_two_first_uses_at_once_share_one_payload(tmp_path):
+    """Facilities that are started side by side on a new machine do not trip over each other."""
+    code = "from af_otel import payload; print(payload.cached())"
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    )
+    paths = {first.communicate(timeout=120)[0], second.communicate(timeout=120)[0]}
+    assert (first.returncode, second.returncode, len(paths)) == (0, 0, 1)
+    assert (Path(paths.pop().strip()) / "af_otel_boot.py").is_file()
