@@ -103,7 +103,8 @@ class Loader:
         except Exception as error:
             if isinstance(trace._TRACER_PROVIDER, LazyTracerProvider):  # noqa: SLF001
                 trace._TRACER_PROVIDER = None  # noqa: SLF001
-            say(f"this process runs untraced: {type(error).__name__}: {error}".rstrip(": "))
+            if not _ending():
+                say(f"this process runs untraced: {type(error).__name__}: {error}".rstrip(": "))
         finally:
             self._done.set()
 
@@ -112,6 +113,11 @@ class Loader:
         if not self._done.is_set():
             self._begun, self._loading = threading.Lock(), False
             self._wanted, self._done = threading.Event(), threading.Event()
+
+
+def _ending() -> bool:
+    """Tell whether the interpreter is on its way out; a pool then takes no work, and we use one."""
+    return getattr(threading, "_SHUTTING_DOWN", False)
 
 
 class LazyTracerProvider(trace.TracerProvider):

@@ -317,6 +317,23 @@ def test_a_collector_that_never_answers_does_not_hold_the_end_of_a_process(paylo
     assert process.returncode == 0
 
 
+def test_a_process_that_ends_before_the_sdk_is_there_says_nothing(payload):
+    """It recorded nothing, so there is nothing to say; the SDK starts no pool of threads then."""
+    process = traced(
+        """
+        import concurrent.futures.thread as pools, threading
+        fresh = LazyTracerProvider(Loader("kernel"))
+        def last():
+            pools._shutdown = True
+            fresh.get_tracer("late").start_span("never").end()
+        threading._register_atexit(last)
+        """, payload,
+        OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
 def test_a_provider_that_is_there_is_used(payload):
     """Our instrumentations' spans go where the process sends its own; nothing is replaced."""
     process = traced(
