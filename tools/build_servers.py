@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        kinds = [servers.known(name) for name in options.servers or _buildable()]
+        wanted = options.servers or _buildable(cluster=options.cluster)
+        kinds = [servers.known(name) for name in wanted]
         if options.list:
             _list()
         else:
@@ -55,15 +56,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "servers", nargs="*", metavar="SERVER", help=f"of {', '.join(_buildable())}; default: all"
+        "servers",
+        nargs="*",
+        metavar="SERVER",
+        help=f"of {', '.join(_buildable())} or, for a cluster, {', '.join(_buildable(cluster=True))};"
+        " default: the former",
+    )
+    parser.add_argument(
+        "--cluster", action="store_true", help="the parts of a Kubernetes cluster of one node"
     )
     parser.add_argument("--list", action="store_true", help="say where each is; build nothing")
     parser.add_argument("--json", action="store_true", help="where each is, as JSON on stdout")
     return parser.parse_args(arguments)
 
 
-def _buildable() -> list[str]:
-    return [kind.name for kind in servers.KNOWN.values() if kind.pins]
+def _buildable(*, cluster: bool = False) -> list[str]:
+    return [
+        kind.name for kind in servers.KNOWN.values() if kind.pins and kind.cluster is cluster
+    ]
 
 
 def _is_there(kind: servers.Kind) -> bool:

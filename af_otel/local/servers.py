@@ -48,6 +48,9 @@ class Kind:
         What `--version` prints; the version may be empty, as in a build of one's own.
     pins
         Files below the checkout that decide what is built.
+    cluster
+        A part of a Kubernetes cluster of one node, which `make cluster` starts; `af-otel up` has no
+        use for it.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Kind:
     fits: str
     answer: str
     pins: tuple[str, ...] = ()
+    cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,35 @@ KNOWN: Final = {
             ("grafana", "grafana-server"),
             ">=11",
             r"(?i)version (\d\S*)",
+        ),
+        Kind(
+            "etcd",
+            "AF_OTEL_ETCD",
+            ("etcd",),
+            ">=3.5.13,<4",
+            r"etcd Version: (\d\S*)",
+            ("tools/servers/etcd",),
+            cluster=True,
+        ),
+        Kind(
+            "coredns",
+            "AF_OTEL_COREDNS",
+            ("coredns",),
+            ">=1.11,<2",
+            r"CoreDNS-(\d\S*)",
+            ("tools/servers/coredns",),
+            cluster=True,
+        ),
+        Kind(
+            "kubernetes",
+            "AF_OTEL_KUBERNETES",
+            # The others of the control plane and the node's are beside it.
+            ("kube-apiserver",),
+            # Older ones have no MutatingAdmissionPolicy.
+            ">=1.36,<2",
+            r"Kubernetes v(\d\S*)",
+            ("tools/servers/kubernetes",),
+            cluster=True,
         ),
     )
 }

@@ -1,0 +1,1 @@
+"""The Collector's configuration for a facility."""

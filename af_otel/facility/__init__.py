@@ -1,0 +1,1 @@
+"""A facility as its operator describes it."""

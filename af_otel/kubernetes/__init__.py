@@ -1,0 +1,1 @@
+"""Put telemetry on a Kubernetes facility, and take it away."""
