@@ -1,0 +1,36 @@
+"""What of a cluster decides which objects a facility needs there."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Read from the cluster once, before anything is rendered; the defaults are an empty cluster's.
+
+    Parameters
+    ----------
+    version
+        Of Kubernetes, major and minor.
+    namespace_exists
+        `facility.namespace` is there and somebody else made it, so that it is not rendered.
+    storage
+        A claim would be served: the class that the facility names is there, or there is a default.
+    network_policies
+        Every NetworkPolicy of `facts.namespaces(facility)` that is not ours, as the API gives it:
+        only beside a policy that isolates pods may another one open the way to the Collector.
+    monitors
+        The kinds there are of `monitoring.coreos.com/v1`: `ServiceMonitor`, `PodMonitor`.
+    grafana_password
+        What is in the Secret `af-otel-grafana`, where it is there, so that it stays.
+    """
+
+    version: tuple[int, int] = (1, 36)
+    namespace_exists: bool = False
+    storage: bool = False
+    network_policies: tuple[dict[str, Any], ...] = ()
+    monitors: frozenset[str] = frozenset()
+    grafana_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
