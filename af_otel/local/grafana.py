@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from af_otel_semconv import attributes, metrics, spans
-
+from af_otel.grafana.session import session_dashboard
+from af_otel.grafana.sources import sources
 from af_otel.local import servers
 from af_otel.local.ports import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
-TEMPO = {"type": "tempo", "uid": "tempo"}
-UNITS = {"s": "_seconds", "By": "_bytes"}  # Prometheus appends the unit, but not one in braces.
 
 
 @dataclass(frozen=True)
@@ -80,144 +76,3 @@ def provision(directory: Path, urls: Mapping[str, str]) -> None:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def sources(urls: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Prometheus and Tempo, each with its way to the other."""
-    return [
-        {
-            "name": "Prometheus",
-            **PROMETHEUS,
-            "access": "proxy",
-            "url": urls["prometheus"],
-            "isDefault": True,
-            "jsonData": {
-                "exemplarTraceIdDestinations": [{"name": "trace_id", "datasourceUid": "tempo"}]
-            },
-        },
-        {
-            "name": "Tempo",
-            **TEMPO,
-            "access": "proxy",
-            "url": urls["tempo"],
-            "jsonData": {
-                "nodeGraph": {"enabled": True},
-                "tracesToMetrics": {
-                    "datasourceUid": "prometheus",
-                    "spanStartTimeShift": "-5m",
-                    "spanEndTimeShift": "5m",
-                    "tags": [{"key": "service.name", "value": "service_name"}],
-                    "queries": [
-                        {
-                            "name": "Such spans per second",
-                            "query": "sum by (span_name) "
-                            "(rate(traces_span_metrics_calls_total{$__tags}[1m]))",
-                        }
-                    ],
-                },
-            },
-        },
-    ]
-
-
-def session_dashboard() -> dict[str, Any]:
-    """Sessions, and one session's traces side by side, over the facility's metrics."""
-    session = '{ span.%s =~ "$session" && %s }'
-    roots = (
-        f'(name = "{spans.SPAWN_SERVER}" || name = "{spans.START_KERNEL}"'
-        f' || name = "{spans.EXECUTE_CELL}" || name = "{spans.COMPUTE_GRAPH}")'
-    )
-    panels = [
-        _traces("Sessions: servers spawned", f'{{ name = "{spans.SPAWN_SERVER}" }}'),
-        _traces("This session: what its user did", session % (attributes.SESSION_ID, roots)),
-        _traces("This session: what failed", session % (attributes.SESSION_ID, "status = error")),
-        _series(
-            "Servers and kernels running",
-            "",
-            servers=f"sum({prometheus_name(metrics.SERVER_ACTIVE)})",
-            kernels=f"sum({prometheus_name(metrics.KERNEL_ACTIVE)})",
-            workers=f"sum({prometheus_name(metrics.WORKER_COUNT)})",
-        ),
-        _quantiles("Spawn", metrics.SPAWN_DURATION),
-        _quantiles("Cell", metrics.CELL_DURATION),
-        _quantiles("Dask task", metrics.TASK_DURATION),
-        _series(
-            "Dask tasks per second, by prefix",
-            "",
-            **{
-                "{{dask_task_prefix}}": "sum by (dask_task_prefix) "
-                f"(rate({prometheus_name(metrics.TASK_DURATION)}_count[1m]))"
-            },
-        ),
-    ]
-    for number, panel in enumerate(panels):
-        panel["id"] = number + 1
-        panel["gridPos"] = {"x": number % 2 * 12, "y": number // 2 * 8, "w": 12, "h": 8}
-    return {
-        "uid": "af-otel-session",
-        "title": "Sessions",
-        "tags": ["af-otel"],
-        "timezone": "browser",
-        "schemaVersion": 39,
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {
-            "list": [
-                {
-                    "name": "session",
-                    "label": attributes.SESSION_ID,
-                    "type": "textbox",
-                    "query": ".+",
-                    "current": {"text": ".+", "value": ".+"},
-                }
-            ]
-        },
-        "panels": panels,
-    }
-
-
-def prometheus_name(instrument: metrics.Instrument) -> str:
-    """What Prometheus calls an instrument, without a histogram's or counter's ending."""
-    return instrument.name.replace(".", "_") + UNITS.get(instrument.unit, "")
-
-
-def _traces(title: str, traceql: str) -> dict[str, Any]:
-    columns = f" | select(span.{attributes.SESSION_ID}, span.{attributes.USER_HASH})"
-    target = {
-        "refId": "A",
-        "datasource": TEMPO,
-        "queryType": "traceql",
-        "query": traceql + columns,
-        "tableType": "spans",
-        "limit": 50,
-    }
-    return {"type": "table", "title": title, "datasource": TEMPO, "targets": [target]}
-
-
-def _quantiles(what: str, instrument: metrics.Instrument) -> dict[str, Any]:
-    rate = f"sum by (le) (rate({prometheus_name(instrument)}_bucket[5m]))"
-    queries = {
-        label: f"histogram_quantile({q}, {rate})" for label, q in (("half", 0.5), ("95 %", 0.95))
-    }
-    meaning = instrument.description[0].lower() + instrument.description[1:]
-    return _series(f"{what}: {meaning}", "s", **queries)
-
-
-def _series(title: str, unit: str, **queries: str) -> dict[str, Any]:
-    targets = [
-        {
-            "refId": chr(ord("A") + number),
-            "datasource": PROMETHEUS,
-            "expr": query,
-            "legendFormat": label,
-            "exemplar": True,
-        }
-        for number, (label, query) in enumerate(queries.items())
-    ]
-    return {
-        "type": "timeseries",
-        "title": title,
-        "datasource": PROMETHEUS,
-        "targets": targets,
-        "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
-    }

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from af_otel_semconv import metrics
 
+from af_otel.grafana.session import prometheus_name, session_dashboard
 from af_otel.local import grafana
 
 pytestmark = pytest.mark.facility
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.facility
 
 def test_every_panel_s_query_is_answered(facility):
     """By the real servers: a query with an error would be an empty panel for ever."""
-    for panel in grafana.session_dashboard()["panels"]:
+    for panel in session_dashboard()["panels"]:
         for target in panel["targets"]:
             if "expr" in target:
                 url, query = f"{facility.urls['prometheus']}/api/v1/query", target["expr"]
@@ -28,8 +29,8 @@ def test_every_panel_s_query_is_answered(facility):
 
 def test_names_are_those_that_prometheus_gives_our_instruments():
     """The unit is appended, one in braces is not."""
-    assert grafana.prometheus_name(metrics.CELL_DURATION) == "jupyter_cell_duration_seconds"
-    assert grafana.prometheus_name(metrics.WORKER_COUNT) == "dask_worker_count"
+    assert prometheus_name(metrics.CELL_DURATION) == "jupyter_cell_duration_seconds"
+    assert prometheus_name(metrics.WORKER_COUNT) == "dask_worker_count"
 
 
 def test_data_sources_and_dashboard_are_provisioned(tmp_path):
