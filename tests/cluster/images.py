@@ -1,0 +1,133 @@
+"""Container images out of directory trees: no registry, no container engine, no Dockerfile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from af_otel.local import servers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cluster.node import Node
+
+PAUSE = "localhost/af-otel-test/pause:1"
+COREDNS = "localhost/af-otel-test/coredns:1"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A tar archive and its digest."""
+
+    path: Path
+    digest: str
+
+
+def layer(tree: Path, directory: Path) -> Layer:
+    """Pack a tree into `directory`; everything in it belongs to root, but what names its owner."""
+    with tempfile.NamedTemporaryFile(dir=directory, suffix=".tar", delete=False) as file:
+        subprocess.run(["tar", "-C", tree, "--numeric-owner", "-c", "."], stdout=file, check=True)
+    path = Path(file.name)
+    with path.open("rb") as content:
+        digest = hashlib.sha256()
+        for block in iter(lambda: content.read(1 << 20), b""):
+            digest.update(block)
+    return Layer(path, digest.hexdigest())
+
+
+def load(
+    node: Node,
+    name: str,
+    layers: Sequence[Layer],
+    *,
+    entrypoint: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    user: str = "",
+    directory: str = "/",
+) -> None:
+    """Have the node know an image of this name, as if it had pulled it."""
+    config = json.dumps(
+        {
+            "architecture": ARCHITECTURES[platform.machine()],
+            "os": "linux",
+            "config": {
+                "Entrypoint": list(entrypoint) or None,
+                "Env": [f"{key}={value}" for key, value in {"PATH": PATH, **(env or {})}.items()],
+                "User": user,
+                "WorkingDir": directory,
+            },
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{one.digest}" for one in layers]},
+            "history": [{"created_by": "af-otel tests"} for _ in layers],
+        }
+    ).encode()
+    config_name = hashlib.sha256(config).hexdigest() + ".json"
+    manifest: list[dict[str, Any]] = [
+        {
+            "Config": config_name,
+            "RepoTags": [name],
+            "Layers": [f"{one.digest}.tar" for one in layers],
+        }
+    ]
+    archive = node.state / f"image-{config_name[:12]}.tar"
+    try:
+        with tarfile.open(archive, "w") as tar:
+            for member, data in (
+                (config_name, config),
+                ("manifest.json", json.dumps(manifest).encode()),
+            ):
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+            for one in layers:
+                tar.add(one.path, f"{one.digest}.tar")
+        node.run("ctr", "-n", "k8s.io", "images", "import", archive, timeout=300)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def load_static(node: Node, name: str, program: Path, path: str) -> None:
+    """Load one program that needs nothing else as an image whose entry point it is."""
+    with tempfile.TemporaryDirectory(dir=node.state) as tree:
+        target = Path(tree) / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, target)
+        Path(tree).chmod(0o755)
+        (Path(tree) / "tmp").mkdir()
+        (Path(tree) / "tmp").chmod(0o1777)
+        packed = layer(Path(tree), node.state)
+    try:
+        load(node, name, [packed], entrypoint=[path])
+    finally:
+        packed.path.unlink()
+
+
+def load_pause(node: Node, state: Path) -> None:
+    """What holds a pod's namespaces: the machine's `sleep`, and the libraries that it needs."""
+    with tempfile.TemporaryDirectory(dir=state) as tree:
+        sleep = shutil.which("sleep") or "/bin/sleep"
+        linked = subprocess.run(["ldd", sleep], capture_output=True, text=True, check=True).stdout
+        files = [word for word in linked.split() if word.startswith("/")]
+        for file in (sleep, *files):
+            target = Path(tree) / file.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+        Path(tree).chmod(0o755)
+        packed = layer(Path(tree), state)
+    load(node, PAUSE, [packed], entrypoint=[sleep, "infinity"])
+    packed.path.unlink()
+
+
+def load_system(node: Node, state: Path) -> None:
+    load_static(node, COREDNS, servers.find("coredns").path, "/coredns")
