@@ -18,7 +18,7 @@ from importlib import metadata, util
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from py_compile import PycInvalidationMode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
 
@@ -129,8 +129,15 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
-def configmap(name: str, namespace: str) -> str:
+def configmap(name: str, namespace: str, texts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a ConfigMap that carries the payload as `payload.zip`.
+
+    Parameters
+    ----------
+    name, namespace
+        Of the ConfigMap.
+    texts
+        What else it carries, by file name.
 
     Raises
     ------
@@ -138,18 +145,20 @@ def configmap(name: str, namespace: str) -> str:
         The payload has grown past what a ConfigMap holds.
     """
     content = archive()
-    if len(content) > CONFIGMAP_LIMIT - 4096:
+    size = len(content) + sum(len(text.encode()) for text in (texts or {}).values())
+    if size > CONFIGMAP_LIMIT - 4096:
         raise AfOtelError(
-            f"The payload has {len(content)} bytes, more than a ConfigMap holds",
+            f"The payload has {size} bytes, more than a ConfigMap holds",
             where=name,
             hint="build it into the images with `af-otel payload DIR`",
         )
-    encoded = base64.b64encode(content).decode()
-    return (
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
-        f"  name: {name}\n  namespace: {namespace}\n"
-        f"binaryData:\n  payload.zip: {encoded}\n"
-    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": namespace},
+        **({"data": dict(texts)} if texts else {}),
+        "binaryData": {"payload.zip": base64.b64encode(content).decode()},
+    }
 
 
 def cached() -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from af_otel import payload as payloads
 from af_otel.errors import AfOtelError
@@ -29,7 +30,7 @@ def payload(
     if as_zip and as_configmap:
         raise typer.BadParameter("`--zip` and `--configmap` are two payloads: ask for one")
     if as_configmap:
-        content = payloads.configmap(name, namespace)
+        content = yaml.safe_dump(payloads.configmap(name, namespace), sort_keys=False)
         if target is None:
             typer.echo(content, nl=False)
             return
