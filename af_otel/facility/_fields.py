@@ -1,0 +1,141 @@
+"""What the model knows of its fields: their names, choices and examples, by path."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+
+from af_otel.facility._part import Part
+from af_otel.facility.model import Facility
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+    from af_otel.facility._yaml import Path
+
+
+def written(location: tuple[str | int, ...]) -> Path:
+    """A location of pydantic's as a path in the file: without which member of a union was tried."""
+    return tuple(step for step in location if not str(step).startswith("="))
+
+
+def dotted(path: Path) -> str:
+    """A path for people: `dask[0].selector`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def nested(path: Path, value: Any) -> str:
+    """The YAML that has `value` at `path`."""
+    for step in reversed(path):
+        value = [value] if isinstance(step, int) else {step: value}
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=200).rstrip()
+
+
+def parts(
+    kind: Any = Facility, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], type[Part]]]:
+    """Every section with its path; `[]` in it stands for an entry of a list."""
+    yield path, kind
+    for name, field in fields(kind).items():
+        for section, listed in sections(field.annotation):
+            yield from parts(section, (*path, name + ("[]" if listed else "")))
+
+
+def fields(kind: type[Part]) -> dict[str, FieldInfo]:
+    """A section's fields by the names that a file has."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
+
+
+def sections(annotation: Any) -> Iterator[tuple[type[Part], bool]]:
+    """The sections that a field may have, and whether in a list."""
+    bare = _bare(annotation)
+    if isinstance(bare, type) and issubclass(bare, Part):
+        yield bare, False
+    elif get_origin(bare) is list:
+        yield from ((section, True) for section, _ in sections(get_args(bare)[0]))
+    elif get_origin(bare) in {Union, types.UnionType}:
+        for member in get_args(bare):
+            yield from sections(member)
+
+
+def names(path: Path) -> list[str]:
+    """Names of the fields of the section at `path`."""
+    kind = _at(path)
+    found = next(sections(kind), None)
+    return list(fields(found[0])) if found else []
+
+
+def choices(path: Path) -> list[str]:
+    """What a field may be, if it is one of a few words."""
+    return list(_choices(_at(path)))
+
+
+def example(path: Path) -> Any:
+    """Something that could stand at `path`."""
+    around = next(sections(_at(path[:-1])), None) if path else None
+    field = fields(around[0]).get(str(path[-1])) if around else None
+    if field is None:
+        return "…"
+    if field.examples:
+        return field.examples[0]
+    words = list(_choices(field.annotation))
+    if words:
+        return words[0]
+    if field.default is None or field.is_required():
+        return "…"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return default.model_dump() if isinstance(default, Part) else default
+
+
+def where(name: str) -> Path:
+    """Path of the first field of this name anywhere, or an empty one."""
+    for path, kind in parts():
+        if name in fields(kind) and not any(step.endswith("[]") for step in path):
+            return (*path, name)
+    return ()
+
+
+def _bare(annotation: Any) -> Any:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _at(path: Path) -> Any:
+    kind: Any = Facility
+    for step in path:
+        kind = _below(kind, step)
+    return kind
+
+
+def _below(annotation: Any, step: str | int) -> Any:
+    bare = _bare(annotation)
+    if isinstance(bare, type) and issubclass(bare, Part):
+        field = fields(bare).get(str(step))
+        return field.annotation if field else None
+    if get_origin(bare) is list and isinstance(step, int):
+        return get_args(bare)[0]
+    if get_origin(bare) is dict:
+        return get_args(bare)[1]
+    if get_origin(bare) in {Union, types.UnionType}:
+        for member in get_args(bare):
+            found = _below(member, step)
+            if found is not None:
+                return found
+    return None
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    bare = _bare(annotation)
+    if get_origin(bare) is Literal:
+        yield from get_args(bare)
+    elif get_origin(bare) in {Union, types.UnionType}:
+        for member in get_args(bare):
+            yield from _choices(member)

@@ -1,0 +1,261 @@
+"""Where a facility's telemetry goes, and how it is allowed in there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from af_otel.facility._part import Mistake, Part
+from af_otel.facility.values import (
+    Duration,
+    HeaderName,
+    Labels,
+    Name,
+    ObjectName,
+    Url,
+    is_secret,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class SecretKey(Part):
+    """One key of a Secret in the facility's `namespace`."""
+
+    secret: ObjectName
+    """Name of the Secret."""
+    key: str = Field(min_length=1)
+    """Key in the Secret."""
+
+
+class Certificate(Part):
+    """A PEM file out of a Secret or a ConfigMap in the facility's `namespace`."""
+
+    secret: ObjectName | None = None
+    """Name of the Secret that has it; this or `config_map`."""
+    config_map: ObjectName | None = None
+    """Name of the ConfigMap that has it, which will do for what is public."""
+    key: str = Field(default="ca.crt", min_length=1)
+    """Key in the Secret or ConfigMap."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        if bool(written.get("secret")) == bool(written.get("config_map")):
+            yield (
+                (),
+                wrong("One of `secret` and `config_map` says where it is", write="secret: my-ca"),
+            )
+
+
+class Tls(Part):
+    """How a connection is encrypted, where the defaults (the system's authorities) will not do."""
+
+    ca: Certificate | None = Field(default=None, examples=[{"secret": "my-ca", "key": "ca.crt"}])
+    """Authority that signed the server's certificate."""
+    cert: SecretKey | None = Field(
+        default=None, examples=[{"secret": "my-client", "key": "tls.crt"}]
+    )
+    """Certificate that the Collector shows; together with `key`."""
+    key: SecretKey | None = Field(
+        default=None, examples=[{"secret": "my-client", "key": "tls.key"}]
+    )
+    """Private key of `cert`."""
+    server_name: str | None = None
+    """Name in the server's certificate, if it is not the address' host."""
+    insecure_skip_verify: bool = False
+    """Believe any certificate. For a trial only: who sits in between can read everything."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        have, lack = ("cert", "key") if written.get("cert") else ("key", "cert")
+        if written.get(have) and not written.get(lack):
+            yield (
+                (have,),
+                wrong(
+                    f"`{have}` is nothing without `{lack}`",
+                    write=f"{lack}: {{secret: my-client, key: tls.{'key' if lack == 'key' else 'crt'}}}",
+                ),
+            )
+
+
+class Basic(Part):
+    """User name and password."""
+
+    secret: ObjectName
+    """Name of the Secret, such as one of type `kubernetes.io/basic-auth`."""
+    username: str = Field(default="username", min_length=1)
+    """Key in the Secret that has the user name."""
+    password: str = Field(default="password", min_length=1)
+    """Key in the Secret that has the password."""
+
+
+class Bearer(Part):
+    """A token."""
+
+    secret: ObjectName
+    """Name of the Secret."""
+    key: str = Field(default="token", min_length=1)
+    """Key in the Secret that has the token."""
+
+
+class Auth(Part):
+    """Who the Collector is to the destination: `basic` or `bearer`."""
+
+    basic: Basic | None = Field(default=None, examples=[{"secret": "my-login"}])
+    """User name and password, as HTTP's basic authentication."""
+    bearer: Bearer | None = Field(default=None, examples=[{"secret": "my-token", "key": "token"}])
+    """A token, as `Authorization: Bearer …`."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        if set(written) <= {"basic", "bearer"} and len([v for v in written.values() if v]) != 1:
+            yield (
+                (),
+                wrong(
+                    "One of `basic` and `bearer`, and not both", write="basic: {secret: my-login}"
+                ),
+            )
+
+
+def _kind_of_header(value: Any) -> str:
+    return "=secret" if isinstance(value, (dict, SecretKey)) else "=text"
+
+
+HeaderValue = Annotated[
+    Annotated[str, Tag("=text")] | Annotated[SecretKey, Tag("=secret")],
+    Discriminator(_kind_of_header),
+]
+
+
+class Endpoint(Part):
+    """A server that telemetry is sent to."""
+
+    endpoint: Url = Field(examples=["http://tempo.monitoring:4318"])
+    """Its address."""
+    tls: Tls | None = Field(default=None, examples=[{"ca": {"secret": "my-ca"}}])
+    """How the connection is encrypted; for `https://` only."""
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, examples=[{"X-Scope-OrgID": "my-tenant"}]
+    )
+    """Headers of every request: a text, or `{secret: NAME, key: KEY}` for what is nobody else's."""
+    auth: Auth | None = Field(default=None, examples=[{"basic": {"secret": "my-login"}}])
+    """Who the Collector is to the destination."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        address = written.get("endpoint")
+        plain = isinstance(address, str) and address.startswith("http://")
+        if plain and written.get("tls"):
+            encrypted = str(address).replace("http://", "https://", 1)
+            yield (
+                ("tls",),
+                wrong(
+                    "Nothing is encrypted on the way to an `http://` address",
+                    write="" if "@" in encrypted else f"endpoint: {encrypted}",
+                ),
+            )
+        headers = written.get("headers")
+        if not isinstance(headers, dict):
+            return
+        for name, value in headers.items():
+            if isinstance(value, str) and is_secret(str(name), value):
+                yield ("headers", name), wrong("Holds a secret", kind="secret_in_header")
+            if str(name).lower() == "authorization" and written.get("auth"):
+                yield ("headers", name), wrong("`auth` sets this header, too: one of them")
+
+
+class Traces(Endpoint):
+    """Tempo, or whatever else takes OTLP."""
+
+    protocol: Literal["http", "grpc"] = "http"
+    """OTLP over HTTP (port 4318 of most servers) or over gRPC (4317)."""
+    query: Url | None = Field(default=None, examples=["http://tempo.monitoring:3200"])
+    """Tempo's HTTP API, where `verify` and Grafana look traces up; asked with the same headers and credentials."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        yield from super().contradictions(written)
+        address = written.get("endpoint")
+        if isinstance(address, str) and address.rstrip("/").endswith("/v1/traces"):
+            base = address.rstrip("/").removesuffix("/v1/traces")
+            yield (
+                ("endpoint",),
+                wrong(
+                    "The Collector adds `/v1/traces` by itself", write="" if "@" in base else base
+                ),
+            )
+
+
+class RemoteWrite(Endpoint):
+    """A server that takes Prometheus' remote write."""
+
+    endpoint: Url = Field(examples=["http://prometheus.monitoring:9090/api/v1/write"])
+    """Its address, with the path: Prometheus' own is `/api/v1/write`, and needs `--web.enable-remote-write-receiver`."""
+
+
+class Monitor(Part):
+    """The ServiceMonitor or PodMonitor, so that the Prometheus operator's Prometheus chooses it."""
+
+    labels: Labels = Field(default_factory=dict, examples=[{"release": "kube-prometheus-stack"}])
+    """Labels that Prometheus' `serviceMonitorSelector` or `podMonitorSelector` asks for."""
+    namespace: Name | None = None
+    """Where it is made, if Prometheus looks in some namespaces only; the facility's `namespace` by default."""
+    interval: Duration = "30s"
+    """How often Prometheus asks the Collector."""
+
+
+class Metrics(Part):
+    """Prometheus: the Collector writes to it (`remote_write`), or it asks the Collector (`scrape`)."""
+
+    remote_write: RemoteWrite | None = Field(
+        default=None, examples=[{"endpoint": "http://prometheus.monitoring:9090/api/v1/write"}]
+    )
+    """Where the Collector writes metrics."""
+    scrape: Literal["service_monitor", "pod_monitor", "annotations"] | None = None
+    """How Prometheus finds the Collector: an object of the Prometheus operator, or `prometheus.io/…` annotations."""
+    monitor: Monitor = Field(
+        default_factory=Monitor, examples=[{"labels": {"release": "prometheus"}}]
+    )
+    """For `scrape: service_monitor` and `pod_monitor`."""
+    query: Url | None = Field(default=None, examples=["http://prometheus.monitoring:9090"])
+    """Prometheus' HTTP API, where `verify` and Grafana look metrics up; asked with the same headers and credentials."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        push, pull = written.get("remote_write"), written.get("scrape")
+        if push and pull:
+            yield (
+                ("scrape",),
+                wrong("Every metric would arrive twice: `remote_write` or `scrape`, not both"),
+            )
+        if not push and not pull:
+            yield (
+                (),
+                wrong(
+                    "Says neither where metrics are written (`remote_write`) nor how they are fetched (`scrape`)",
+                    write="remote_write: {endpoint: http://prometheus.monitoring:9090/api/v1/write}",
+                ),
+            )
+
+
+class Destinations(Part):
+    """Where telemetry goes. What is left out must be one of `backends`."""
+
+    traces: Traces = Field(
+        examples=[
+            {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+        ]
+    )
+    """Where traces go; with `backends.tempo` that one by default."""
+    metrics: Metrics = Field(
+        examples=[
+            {
+                "remote_write": {"endpoint": "http://prometheus.monitoring:9090/api/v1/write"},
+                "query": "http://prometheus.monitoring:9090",
+            }
+        ]
+    )
+    """Where metrics go; with `backends.prometheus` that one by default."""
