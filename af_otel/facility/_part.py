@@ -1,4 +1,6 @@
-"""What every section of a facility.yaml has in common: nothing unknown, every mistake in one run."""
+"""What every section of a facility.yaml has in common: nothing unknown, every mistake in one
+run.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +42,15 @@ class Part(BaseModel):
         return written
 
     @classmethod
-    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:  # noqa: ARG003
         """What cannot be as it is written, though each field of it could."""
         yield from ()
 
     @model_validator(mode="wrap")
     @classmethod
     def _every_mistake(cls, written: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        # pydantic's own `after` validators run only where all fields are right, and an operator who mends
-        # a file wants to hear everything at once.
+        # pydantic's own `after` validators run only where all fields are right, and an operator who
+        # mends a file wants to hear everything at once.
         if not isinstance(written, dict):
             return handler(written)
         # A section whose lines are all commented out is null; it means the same as no section.
@@ -75,7 +77,7 @@ class Part(BaseModel):
 def _at(error: PydanticCustomError, path: tuple[str | int, ...]) -> PydanticCustomError:
     # What to write is told relative to the section, the mistake is at one of its fields.
     context = (error.context or {}) | {"below": len(path)}
-    return PydanticCustomError(error.type, "{what}", context)  # type: ignore[arg-type]
+    return PydanticCustomError(error.type, "{what}", context)
 
 
 def _again(detail: Any) -> InitErrorDetails:

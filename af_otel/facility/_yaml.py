@@ -1,7 +1,8 @@
 """YAML with the place of every field, and without YAML's surprises.
 
-Of duplicate keys PyYAML keeps the last one silently; here they are mistakes. Keys are their text, so that `on:`
-is a key like any other. Dates, and numbers in base 60 (`1:30`), are the text that they are written as.
+Of duplicate keys PyYAML keeps the last one silently; here they are mistakes. Keys are their text,
+so that `on:` is a key like any other. Dates, and numbers in base 60 (`1:30`), are the text that
+they are written as.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Place:
 
 
 class Unreadable(Exception):
-    """This is no YAML that means anything: what is wrong, and where."""
+    """No YAML, or none that means anything: what is wrong, and where."""
 
     def __init__(self, what: str, place: Place) -> None:
         super().__init__(what)
@@ -49,8 +50,11 @@ class Document:
     """Path of a key that is there twice, the second place, the first."""
 
     def place(self, path: Path) -> tuple[Place, Path]:
-        """Where the field at `path` is, or the nearest around it that is there, and that one's path."""
-        node, place, found = self.root, Place(), ()
+        """Where the field at `path` is, or the nearest around it that is there, and that one's
+        path.
+        """
+        node, place = self.root, Place()
+        found: Path = ()
         for step in path:
             below = dict(_children(node)).get(step) if node is not None else None
             if below is None:
@@ -130,16 +134,23 @@ def _children(
             yield index, (item, item)
     if not isinstance(node, yaml.MappingNode):
         return
-    for key, value in node.value:
-        if key.tag == _TAG + "merge" and merged:
-            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if source is not node:
-                    yield from _children(source)
+    if merged:
+        yield from _merged(node)
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise Unreadable("A key has to be one word", _place(key))
         if key.tag != _TAG + "merge":
             yield key.value, (key, value)
+
+
+def _merged(
+    node: yaml.MappingNode,
+) -> Iterator[tuple[str | int, tuple[yaml.Node, yaml.Node]]]:
+    for key, value in node.value:
+        if key.tag == _TAG + "merge":
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if source is not node:
+                    yield from _children(source)
 
 
 def _place(node: yaml.Node) -> Place:

@@ -53,6 +53,7 @@ class Resources(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         for name in ("cpu", "memory"):
             try:
                 asked = amount(_quantity(written, "requests", name))
@@ -96,6 +97,7 @@ class Toleration(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         exists = written.get("operator") == "Exists"
         if not exists and not written.get("key"):
             yield (), wrong("Without a `key`, `operator` is `Exists`", write="operator: Exists")
@@ -110,7 +112,9 @@ class Collector(Part):
     """The OpenTelemetry Collector that all telemetry goes through."""
 
     image: Image = IMAGE
-    """Its image: the contrib distribution, or one that has the components of `collector-config/builder.yaml`; a mirror's name will do."""
+    """Its image: the contrib distribution, or one that has the components of
+    `collector-config/builder.yaml`; a mirror's name will do.
+    """
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """When the image is pulled."""
     pull_secrets: list[ObjectName] = Field(default_factory=list, examples=[["my-registry"]])

@@ -43,6 +43,7 @@ class Certificate(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         if bool(written.get("secret")) == bool(written.get("config_map")):
             yield (
                 (),
@@ -70,13 +71,15 @@ class Tls(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         have, lack = ("cert", "key") if written.get("cert") else ("key", "cert")
+        file = {"cert": "tls.crt", "key": "tls.key"}[lack]
         if written.get(have) and not written.get(lack):
             yield (
                 (have,),
                 wrong(
                     f"`{have}` is nothing without `{lack}`",
-                    write=f"{lack}: {{secret: my-client, key: tls.{'key' if lack == 'key' else 'crt'}}}",
+                    write=f"{lack}: {{secret: my-client, key: {file}}}",
                 ),
             )
 
@@ -111,6 +114,7 @@ class Auth(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         if set(written) <= {"basic", "bearer"} and len([v for v in written.values() if v]) != 1:
             yield (
                 (),
@@ -146,6 +150,7 @@ class Endpoint(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         address = written.get("endpoint")
         plain = isinstance(address, str) and address.startswith("http://")
         if plain and written.get("tls"):
@@ -173,10 +178,13 @@ class Traces(Endpoint):
     protocol: Literal["http", "grpc"] = "http"
     """OTLP over HTTP (port 4318 of most servers) or over gRPC (4317)."""
     query: Url | None = Field(default=None, examples=["http://tempo.monitoring:3200"])
-    """Tempo's HTTP API, where `verify` and Grafana look traces up; asked with the same headers and credentials."""
+    """Tempo's HTTP API, where `verify` and Grafana look traces up; asked with the same headers
+    and credentials.
+    """
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         yield from super().contradictions(written)
         address = written.get("endpoint")
         if isinstance(address, str) and address.rstrip("/").endswith("/v1/traces"):
@@ -193,7 +201,9 @@ class RemoteWrite(Endpoint):
     """A server that takes Prometheus' remote write."""
 
     endpoint: Url = Field(examples=["http://prometheus.monitoring:9090/api/v1/write"])
-    """Its address, with the path: Prometheus' own is `/api/v1/write`, and needs `--web.enable-remote-write-receiver`."""
+    """Its address, with the path: Prometheus' own is `/api/v1/write`, and needs
+    `--web.enable-remote-write-receiver`.
+    """
 
 
 class Monitor(Part):
@@ -202,29 +212,38 @@ class Monitor(Part):
     labels: Labels = Field(default_factory=dict, examples=[{"release": "kube-prometheus-stack"}])
     """Labels that Prometheus' `serviceMonitorSelector` or `podMonitorSelector` asks for."""
     namespace: Name | None = None
-    """Where it is made, if Prometheus looks in some namespaces only; the facility's `namespace` by default."""
+    """Where it is made, if Prometheus looks in some namespaces only; the facility's `namespace`
+    by default.
+    """
     interval: Duration = "30s"
     """How often Prometheus asks the Collector."""
 
 
 class Metrics(Part):
-    """Prometheus: the Collector writes to it (`remote_write`), or it asks the Collector (`scrape`)."""
+    """Prometheus: the Collector writes to it (`remote_write`), or it asks the Collector
+    (`scrape`).
+    """
 
     remote_write: RemoteWrite | None = Field(
         default=None, examples=[{"endpoint": "http://prometheus.monitoring:9090/api/v1/write"}]
     )
     """Where the Collector writes metrics."""
     scrape: Literal["service_monitor", "pod_monitor", "annotations"] | None = None
-    """How Prometheus finds the Collector: an object of the Prometheus operator, or `prometheus.io/…` annotations."""
+    """How Prometheus finds the Collector: an object of the Prometheus operator, or
+    `prometheus.io/…` annotations.
+    """
     monitor: Monitor = Field(
         default_factory=Monitor, examples=[{"labels": {"release": "prometheus"}}]
     )
     """For `scrape: service_monitor` and `pod_monitor`."""
     query: Url | None = Field(default=None, examples=["http://prometheus.monitoring:9090"])
-    """Prometheus' HTTP API, where `verify` and Grafana look metrics up; asked with the same headers and credentials."""
+    """Prometheus' HTTP API, where `verify` and Grafana look metrics up; asked with the same
+    headers and credentials.
+    """
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         push, pull = written.get("remote_write"), written.get("scrape")
         if push and pull:
             yield (
@@ -235,7 +254,8 @@ class Metrics(Part):
             yield (
                 (),
                 wrong(
-                    "Says neither where metrics are written (`remote_write`) nor how they are fetched (`scrape`)",
+                    "Says neither where metrics are written (`remote_write`) "
+                    "nor how they are fetched (`scrape`)",
                     write="remote_write: {endpoint: http://prometheus.monitoring:9090/api/v1/write}",
                 ),
             )

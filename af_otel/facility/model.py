@@ -1,30 +1,30 @@
 """facility.yaml: one analysis facility, as its operator describes it to af-otel.
 
-`name`, `hub.namespace` and `destinations` (or `backends`) are all that a file needs. Docstrings here are the
-reference: docs/facility.md and the JSON schema for editors are made of them.
+`name`, `hub.namespace` and `destinations` (or `backends`) are all that a file needs. Docstrings
+here are the reference: docs/facility.md and the JSON schema for editors are made of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from af_otel.facility._part import Mistake, Part
 from af_otel.facility.collector import Collector
-from af_otel.facility.destinations import Destinations, SecretKey
-from af_otel.facility.values import (
-    Duration,
-    ImagePattern,
-    Labels,
-    Name,
-    Port,
-    Quantity,
-    Selector,
-    VariableName,
-    is_secret,
-    wrong,
+from af_otel.facility.destinations import (
+    Destinations,  # noqa: TC001 - pydantic reads the annotations
 )
+from af_otel.facility.options import (
+    Backends,
+    Grafana,
+    Injection,
+    Limits,
+    Privacy,
+    Sampling,
+    Scrape,
+)
+from af_otel.facility.values import Name, Port, Selector, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 NAMESPACE = "af-otel"
 # What the backends of ours are called: their Services in the facility's namespace.
 TEMPO, PROMETHEUS = "af-otel-tempo", "af-otel-prometheus"
-# Variables of traced pods that the injection itself sets.
-_INJECTED = {"PYTHONPATH"}
 
 
 class Hub(Part):
@@ -41,7 +39,7 @@ class Hub(Part):
 
     namespace: Name = Field(examples=["jhub"])
     """Where the hub's pod runs."""
-    selector: Selector = Field(default_factory=lambda: {"component": "hub"})
+    selector: Selector = Field(default={"component": "hub"})
     """Labels that the hub's pod has, and no other pod there."""
     service: Name = "hub"
     """Service of the hub's API and metrics."""
@@ -58,7 +56,7 @@ class Users(Part):
 
     namespaces: list[Name] = Field(default_factory=list, examples=[["jhub"]])
     """Where users' pods run; the hub's namespace by default."""
-    selector: Selector = Field(default_factory=lambda: {"component": "singleuser-server"})
+    selector: Selector = Field(default={"component": "singleuser-server"})
     """Labels that every user's pod has: what the spawner sets, not the chart."""
 
 
@@ -78,128 +76,25 @@ class Dask(Part):
     """Labels that they have: a value, or a list of which any will do."""
 
 
-class Injection(Part):
-    """How af-otel gets into the pods."""
-
-    route: Literal["auto", "policy", "helm", "env"] = "auto"
-    """`policy`: a MutatingAdmissionPolicy (Kubernetes 1.36 or newer). `helm`: values for your charts. `env`: a piece of pod template. `auto`: the first that the cluster allows."""
-    exclude_images: list[ImagePattern] = Field(
-        default_factory=list, examples=[["ghcr.io/my-org/no-python:*"]]
-    )
-    """Images whose pods are left alone; `*` stands for any text."""
-    env: dict[VariableName, str] = Field(
-        default_factory=dict, examples=[{"AF_OTEL_PENDING_AFTER": "5000"}]
-    )
-    """More variables for the pods, such as OpenTelemetry's; what a pod sets itself wins."""
-
-    @classmethod
-    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
-        env = written.get("env")
-        for name, value in env.items() if isinstance(env, dict) else ():
-            if isinstance(value, str) and is_secret(str(name), value):
-                yield (
-                    ("env", name),
-                    wrong(
-                        "Looks like a secret, and users can read every variable of their pods. "
-                        "Only the Collector needs credentials: they belong to `destinations`"
-                    ),
-                )
-            elif name in _INJECTED:
-                yield (
-                    ("env", name),
-                    wrong(f"`{name}` is what the injection sets: it keeps a pod's own"),
-                )
-
-
-class Backends(Part):
-    """Single-node servers of our own, for a facility that has none. Not for big or long-lived data."""
-
-    prometheus: bool = False
-    """Prometheus in the facility's `namespace`."""
-    tempo: bool = False
-    """Tempo in the facility's `namespace`."""
-    grafana: bool = False
-    """Grafana in the facility's `namespace`."""
-
-
-class Privacy(Part):
-    """What telemetry says about people. By default: a pseudonym, and no word that they wrote."""
-
-    user_names: bool = False
-    """Keep user names beside the pseudonym (`user.hash`)."""
-    exception_texts: bool = False
-    """Keep messages and stack traces of exceptions, which may hold data and paths."""
-
-
-class Sampling(Part):
-    """Which traces are stored. Metrics count all of them in any case; every spawn is stored."""
-
-    share: float = Field(default=0.1, ge=0, le=1)
-    """Share of the traces that nothing else keeps, 0 to 1."""
-    slow: Duration = "5s"
-    """Traces that took longer are kept."""
-    keep_errors: bool = True
-    """Traces with an error in them are kept."""
-    wait: Duration = "30s"
-    """How long a trace is awaited before it is decided on."""
-
-
-class Limits(Part):
-    """Bounds, so that telemetry never costs more than it should."""
-
-    traces: int = Field(default=50_000, ge=100)
-    """Traces that the Collector holds in memory while they are decided on."""
-    series: int = Field(default=2_000, ge=100)
-    """Series of each metric that is made from spans; what is beyond becomes one, `otel.metric.overflow`."""
-    request: Quantity = "20Mi"
-    """Largest request that the Collector takes."""
-
-
-class Grafana(Part):
-    """Data sources and dashboards, as ConfigMaps that Grafana's sidecar finds by their labels."""
-
-    data_sources: bool = True
-    """Make the data sources for Tempo and Prometheus, linked with each other."""
-    dashboards: bool = True
-    """Make the dashboards."""
-    labels: Labels = Field(default_factory=lambda: {"grafana_dashboard": "1"})
-    """Labels by which the sidecar finds dashboards."""
-    data_source_labels: Labels = Field(default_factory=lambda: {"grafana_datasource": "1"})
-    """Labels by which the sidecar finds data sources."""
-    namespace: Name | None = None
-    """Where the ConfigMaps are made: where the sidecar looks; the facility's `namespace` by default."""
-
-
-class Scrape(Part):
-    """What the Collector asks for metrics that are there already."""
-
-    hub: bool = True
-    """JupyterHub's own metrics."""
-    hub_token: SecretKey | None = Field(
-        default=None, examples=[{"secret": "hub-metrics", "key": "token"}]
-    )
-    """API token with the scope `read:metrics`; not needed where the hub sets `authenticate_prometheus = False`."""
-    dask: bool = True
-    """Dask schedulers' and workers' own metrics."""
-    nodes: bool = True
-    """Processor, memory and disk of nodes and pods, from the kubelets."""
-    interval: Duration = "30s"
-    """How often."""
-
-
 class Facility(Part):
     """An analysis facility."""
 
     name: Name = Field(examples=["my-facility"])
-    """Name of the facility: `service.namespace` of all its telemetry, and in the names of our cluster-wide objects."""
+    """Name of the facility: `service.namespace` of all its telemetry, and in the names of our
+    cluster-wide objects.
+    """
     namespace: Name = NAMESPACE
-    """Where the Collector runs; made by `install` if it is not there. Secrets named in this file are looked for here."""
+    """Where the Collector runs; made by `install` if it is not there. Secrets named in this
+    file are looked for here.
+    """
     hub: Hub = Field(examples=[{"namespace": "jhub"}])
     """JupyterHub."""
     users: Users = Field(default_factory=Users)
     """Users' servers."""
     dask: list[Dask] = Field(default_factory=list)
-    """Dask in pods of its own, an entry for each way there is. Dask inside users' pods needs none."""
+    """Dask in pods of its own, an entry for each way there is. Dask inside users' pods needs
+    none.
+    """
     injection: Injection = Field(default_factory=Injection)
     """How af-otel gets into the pods."""
     destinations: Destinations
@@ -228,7 +123,9 @@ class Facility(Part):
 
     @classmethod
     def completed(cls, written: dict[str, Any]) -> dict[str, Any]:
-        """Namespaces that are left out are the hub's; destinations that are left out are our backends."""
+        """Namespaces that are left out are the hub's; destinations that are left out are our
+        backends.
+        """
         made = dict(written)
         hub = _mapping(written, "hub").get("namespace")
         users = _mapping(made, "users")
@@ -246,13 +143,14 @@ class Facility(Part):
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
         backends, destinations = _mapping(written, "backends"), _mapping(written, "destinations")
         for signal, backend in (("traces", "tempo"), ("metrics", "prometheus")):
             if destinations.get(signal) and backends.get(backend) is True:
                 yield (
                     ("backends", backend),
                     wrong(
-                        f"`destinations.{signal}` names another server, so that this one would stay empty",
+                        f"`destinations.{signal}` names another server: this one would stay empty",
                         write=f"{backend}: false",
                     ),
                 )

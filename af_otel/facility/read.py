@@ -79,11 +79,22 @@ def dump(facility: Facility) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of facility.yaml, for editors."""
-    schema = Facility.model_json_schema()
+    schema: dict[str, Any] = _one_line(Facility.model_json_schema())
     # What follows from other fields (`Facility.completed`) need not be written.
     schema["required"] = [name for name in schema["required"] if name != "destinations"]
     schema["$defs"]["Destinations"].pop("required")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+def _one_line(schema: Any) -> Any:
+    """A schema whose descriptions are not broken where the source's lines end."""
+    if isinstance(schema, list):
+        return [_one_line(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _one_line(value) for name, value in schema.items()}
+    about = made.get("description")
+    return made | {"description": " ".join(about.split())} if isinstance(about, str) else made
 
 
 def schema_text() -> str:
@@ -127,4 +138,4 @@ def _with_backends(data: dict[str, Any]) -> dict[str, Any]:
         for signal, backend in (("traces", "tempo"), ("metrics", "prometheus"))
         if not (given or {}).get(signal)
     }
-    return data | {"backends": (backends or {}) | own | {"grafana": True}}
+    return data | {"backends": {"grafana": True} | (backends or {}) | own}

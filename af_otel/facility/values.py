@@ -1,7 +1,7 @@
 """The words that a facility.yaml is made of, and what each has to look like.
 
-Everything here can be told without a cluster. A message names what was written and what would do; a secret
-that was written by mistake is never repeated.
+Everything here can be told without a cluster. A message names what was written and what would do;
+a secret that was written by mistake is never repeated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MAX_LABEL, _MAX_SUBDOMAIN, _MAX_PORT = 63, 253, 65535
 def wrong(what: str, *, write: str = "", kind: str = "af_otel") -> PydanticCustomError:
     """An error; `write` is the YAML that would do: the field's value, or fields of the section."""
     # The message is a template to pydantic: braces in it would be looked up.
-    return PydanticCustomError(kind, "{what}", {"what": what, "write": write})  # type: ignore[arg-type]
+    return PydanticCustomError(kind, "{what}", {"what": what, "write": write})
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -102,7 +102,7 @@ def _quantity(value: Any) -> Any:
     if isinstance(value, str) and (not _QUANTITY.fullmatch(value) or amount(value) == 0):
         like = re.fullmatch(r"(?i)([0-9.]+)\s*([kmgtpe])i?b?", value)
         raise wrong(
-            f"`{value}` is no quantity above zero as Kubernetes writes them, such as `500m`, `2` or `1Gi`",
+            f"`{value}` is no quantity above zero as Kubernetes has them: `500m`, `2`, `1Gi`",
             write=f"{like[1]}{like[2].upper()}i" if like else "",
         )
     return value
@@ -157,7 +157,7 @@ def _image(value: str) -> str:
     match = _IMAGE.fullmatch(value)
     if match is None:
         raise wrong(
-            f"`{value}` is no image reference: `registry/name:tag` or `registry/name@sha256:…`, in lower case"
+            f"`{value}` is no image reference: `registry/name:tag` or `…@sha256:…`, in lower case"
         )
     if not match["tag"] and not match["digest"]:
         raise wrong(

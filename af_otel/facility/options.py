@@ -1,0 +1,146 @@
+"""What af-otel does on a facility, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from af_otel.facility._part import Mistake, Part
+from af_otel.facility.destinations import SecretKey  # noqa: TC001 - pydantic reads the annotations
+from af_otel.facility.values import (
+    Bytes,
+    Duration,
+    ImagePattern,
+    Labels,
+    Name,
+    VariableName,
+    is_secret,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Variables of traced pods that the injection itself sets.
+_INJECTED = {"PYTHONPATH"}
+
+
+class Injection(Part):
+    """How af-otel gets into the pods."""
+
+    route: Literal["auto", "policy", "helm", "env"] = "auto"
+    """`policy`: a MutatingAdmissionPolicy (Kubernetes 1.36 or newer). `helm`: values for your
+    charts. `env`: a piece of pod template. `auto`: the first that the cluster allows.
+    """
+    exclude_images: list[ImagePattern] = Field(
+        default_factory=list, examples=[["ghcr.io/my-org/no-python:*"]]
+    )
+    """Images whose pods are left alone; `*` stands for any text."""
+    env: dict[VariableName, str] = Field(
+        default_factory=dict, examples=[{"AF_OTEL_PENDING_AFTER": "5000"}]
+    )
+    """More variables for the pods, such as OpenTelemetry's; what a pod sets itself wins."""
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """What cannot be as it is written, though each field of it could."""
+        env = written.get("env")
+        for name, value in env.items() if isinstance(env, dict) else ():
+            if isinstance(value, str) and is_secret(str(name), value):
+                yield (
+                    ("env", name),
+                    wrong(
+                        "Looks like a secret, and users can read every variable of their pods. "
+                        "Only the Collector needs credentials: they belong to `destinations`"
+                    ),
+                )
+            elif name in _INJECTED:
+                yield (
+                    ("env", name),
+                    wrong(f"`{name}` is what the injection sets: it keeps a pod's own"),
+                )
+
+
+class Backends(Part):
+    """Single-node servers of our own, for a facility that has none. Not for big or long-lived
+    data.
+    """
+
+    prometheus: bool = False
+    """Prometheus in the facility's `namespace`."""
+    tempo: bool = False
+    """Tempo in the facility's `namespace`."""
+    grafana: bool = False
+    """Grafana in the facility's `namespace`."""
+
+
+class Privacy(Part):
+    """What telemetry says about people. By default: a pseudonym, and no word that they wrote."""
+
+    user_names: bool = False
+    """Keep user names beside the pseudonym (`user.hash`)."""
+    exception_texts: bool = False
+    """Keep messages and stack traces of exceptions, which may hold data and paths."""
+
+
+class Sampling(Part):
+    """Which traces are stored. Metrics count all of them in any case; every spawn is stored."""
+
+    share: float = Field(default=0.1, ge=0, le=1)
+    """Share of the traces that nothing else keeps, 0 to 1."""
+    slow: Duration = "5s"
+    """Traces that took longer are kept."""
+    keep_errors: bool = True
+    """Traces with an error in them are kept."""
+    wait: Duration = "30s"
+    """How long a trace is awaited before it is decided on."""
+
+
+class Limits(Part):
+    """Bounds, so that telemetry never costs more than it should."""
+
+    traces: int = Field(default=50_000, ge=100)
+    """Traces that the Collector holds in memory while they are decided on."""
+    series: int = Field(default=2_000, ge=100)
+    """Series of each metric that is made from spans; what is beyond becomes one,
+    `otel.metric.overflow`.
+    """
+    request: Bytes = "20Mi"
+    """Largest request that the Collector takes."""
+
+
+class Grafana(Part):
+    """Data sources and dashboards, as ConfigMaps that Grafana's sidecar finds by their labels."""
+
+    data_sources: bool = True
+    """Make the data sources for Tempo and Prometheus, linked with each other."""
+    dashboards: bool = True
+    """Make the dashboards."""
+    labels: Labels = Field(default={"grafana_dashboard": "1"})
+    """Labels by which the sidecar finds dashboards."""
+    data_source_labels: Labels = Field(default={"grafana_datasource": "1"})
+    """Labels by which the sidecar finds data sources."""
+    namespace: Name | None = None
+    """Where the ConfigMaps are made: where the sidecar looks; the facility's `namespace` by
+    default.
+    """
+
+
+class Scrape(Part):
+    """What the Collector asks for metrics that are there already."""
+
+    hub: bool = True
+    """JupyterHub's own metrics."""
+    hub_token: SecretKey | None = Field(
+        default=None, examples=[{"secret": "hub-metrics", "key": "token"}]
+    )
+    """API token with the scope `read:metrics`; not needed where the hub sets
+    `authenticate_prometheus = False`.
+    """
+    dask: bool = True
+    """Dask schedulers' and workers' own metrics."""
+    nodes: bool = True
+    """Processor, memory and disk of nodes and pods, from the kubelets."""
+    interval: Duration = "30s"
+    """How often."""
