@@ -169,7 +169,7 @@ class Cluster:
         self._control_plane()
         self._machine()
         wait_for(self.node_is_ready, "the node is Ready", 90)
-        images.load_system(self.node, self.state)
+        images.load_servers(self.node)
         self.apply(*system_objects())
 
     def down(self) -> None:

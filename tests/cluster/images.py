@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 PAUSE = "localhost/af-otel-test/pause:1"
 COREDNS = "localhost/af-otel-test/coredns:1"
+# Entry points are those of the images of that name.
+SERVERS = {
+    COREDNS: ("coredns", "/coredns"),
+    "otel/opentelemetry-collector-contrib:0.159.0": ("collector", "/otelcol-contrib"),
+    "grafana/tempo:2.8.2": ("tempo", "/tempo"),
+    "prom/prometheus:v3.16.0": ("prometheus", "/bin/prometheus"),
+}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -39,12 +46,15 @@ def layer(tree: Path, directory: Path) -> Layer:
     """Pack a tree into `directory`; everything in it belongs to root, but what names its owner."""
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".tar", delete=False) as file:
         subprocess.run(["tar", "-C", tree, "--numeric-owner", "-c", "."], stdout=file, check=True)
-    path = Path(file.name)
-    with path.open("rb") as content:
-        digest = hashlib.sha256()
+    return Layer(Path(file.name), digest_of(Path(file.name)))
+
+
+def digest_of(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
         for block in iter(lambda: content.read(1 << 20), b""):
             digest.update(block)
-    return Layer(path, digest.hexdigest())
+    return digest.hexdigest()
 
 
 def load(
@@ -129,5 +139,7 @@ def load_pause(node: Node, state: Path) -> None:
     packed.path.unlink()
 
 
-def load_system(node: Node, state: Path) -> None:
-    load_static(node, COREDNS, servers.find("coredns").path, "/coredns")
+def load_servers(node: Node) -> None:
+    """Our own builds under the names that manifests ask a registry for."""
+    for name, (server, path) in SERVERS.items():
+        load_static(node, name, servers.find(server).path, path)

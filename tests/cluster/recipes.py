@@ -1,0 +1,233 @@
+"""What the images of the tests are made of; made once on a machine, by whoever needs them first."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from af_otel.local import servers
+from cluster.images import Layer, digest_of
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tools"))
+
+from building.lock import exclusive  # noqa: E402
+from building.unfinished import unfinished  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SUITE = "bookworm"  # its Python is 3.11
+MIRROR = "http://deb.debian.org/debian"  # where apt has none of Debian's
+PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6", "libatomic1")
+UNNEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
+CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+PYTHON = "/opt/venv/bin/python"
+HUB = (
+    "jupyterhub",
+    "jupyterhub-kubespawner>=7.1,<8",
+    "jupyterhub-idle-culler",
+    "dask-gateway-server[kubernetes]>=2025.4",
+    "pycurl",
+)
+USER = ("jupyterhub", "jupyterlab", "ipykernel", "distributed", "dask[array]", "dask-gateway")
+
+# As uid 1000, which is also whose home it is, as in the images of Zero to JupyterHub.
+ACCOUNT = """
+useradd --create-home --uid 1000 --gid users --shell /bin/bash jovyan
+"""
+# In a mount namespace, so that nothing stays mounted however it ends.
+IN_TREE = """
+set -e
+tree=$1; uv=$2; cache=$3; shift 3
+touch $tree/usr/bin/uv
+mount --bind $uv $tree/usr/bin/uv
+mkdir -p $tree/uv-cache
+mount --bind $cache $tree/uv-cache
+mount --bind /etc/resolv.conf $tree/etc/resolv.conf
+mount -t proc proc $tree/proc
+mount --bind /dev $tree/dev
+exec chroot $tree env UV_CACHE_DIR=/uv-cache SSL_CERT_FILE=/{certificates} UV_LINK_MODE=copy "$@"
+"""
+
+
+def base() -> Layer:
+    """A small Debian with Python, and a user of the name that notebooks have."""
+    return _made("base", _make_base, SUITE, PACKAGES, UNNEEDED, ACCOUNT)
+
+
+def hub() -> Layer:
+    """A virtual environment at /opt/venv with what a hub needs, to lie upon the base."""
+    return _venv("hub", HUB)
+
+
+def user() -> Layer:
+    """A virtual environment at /opt/venv with what a user's server and Dask need."""
+    return _venv("user", USER)
+
+
+def proxy() -> Layer:
+    """configurable-http-proxy and the Node that runs it, to lie upon the base."""
+    program = servers.find("configurable-http-proxy").path
+    return _made("proxy", lambda tree: _copy_proxy(program, tree), str(program))
+
+
+def _venv(name: str, requirements: Sequence[str]) -> Layer:
+    pins = sorted(_pins())
+    return _made(
+        name,
+        lambda tree: _make_venv(tree, [*requirements], pins),
+        requirements,
+        pins,
+        base().digest,
+        IN_TREE,
+    )
+
+
+def _made(name: str, make: Callable[[Path], None], *inputs: object) -> Layer:
+    """The layer of this name out of the cache, or made: by one process at a time, whole."""
+    recipe = hashlib.sha256(repr((inputs, inspect.getsource(_pack))).encode()).hexdigest()[:12]
+    directory = servers.cache().parent / "images" / f"{name}-{recipe}"
+    if not directory.is_dir():
+        with exclusive(directory.parent / f".{name}.lock", _say):
+            if not directory.is_dir():
+                _say(f"making the image layer `{name}`")
+                with unfinished(directory) as building:
+                    tree = building / "tree"
+                    tree.mkdir()
+                    make(tree)
+                    _pack(tree, building / "layer.tar")
+                for other in directory.parent.glob(f"{name}-*"):
+                    if other != directory:
+                        shutil.rmtree(other)
+    return Layer(directory / "layer.tar", (directory / "layer.tar.sha256").read_text())
+
+
+def _pack(tree: Path, target: Path) -> None:
+    # Sorted and without times of its own: the same recipe gives the same layer.
+    subprocess.run(
+        [
+            *("tar", "-C", tree, "--numeric-owner", "--sort=name", "--one-file-system"),
+            *("-cf", target, "."),
+        ],
+        check=True,
+    )
+    target.with_name(f"{target.name}.sha256").write_text(digest_of(target))
+    if tree.parent.name.startswith(".unfinished-base"):
+        return  # others are made upon it
+    shutil.rmtree(tree)
+
+
+def _make_base(tree: Path) -> None:
+    log = tree.parent / "debootstrap.log"
+    command = [
+        *("debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+        *(SUITE, tree, _mirror()),
+    ]
+    with log.open("wb") as output:
+        done = subprocess.run(command, stdout=output, stderr=output, check=False)
+    assert done.returncode == 0, f"debootstrap: {log.read_text()[-2000:]}"
+    subprocess.run(["chroot", tree, "sh", "-ec", ACCOUNT], check=True)
+    for path in UNNEEDED:
+        shutil.rmtree(tree / path)
+        (tree / path).mkdir()
+    for package in (tree / "var/cache/apt/archives").glob("*.deb"):
+        package.unlink()
+    # Whatever this machine trusts, as a proxy between it and a registry.
+    shutil.copy(os.environ.get("SSL_CERT_FILE") or f"/{CERTIFICATES}", tree / CERTIFICATES)
+
+
+def _mirror() -> str:
+    """The one that apt is set to, if it has this suite."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT) $(LABEL)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    found = re.search(r"^(\S+?)/? \S+ main Debian$", listed, re.MULTILINE)
+    return found.group(1) if found else MIRROR
+
+
+def _make_venv(tree: Path, requirements: list[str], pins: list[str]) -> None:
+    """Fill /opt/venv of a tree that lies upon the base's, and is what the layer then has."""
+    merged, work = tree.parent / "merged", tree.parent / "work"
+    merged.mkdir()
+    work.mkdir()
+    below = base().path.with_name("tree")
+    (tree.parent / "pins.txt").write_text("\n".join(pins))
+    (tree / "pins.txt").write_text("\n".join(pins))
+    uv, cache = _uv()
+    install = (
+        "uv venv -q --python /usr/bin/python3 /opt/venv && "
+        f"uv pip install -q --compile-bytecode --python {PYTHON} --constraint /pins.txt "
+        + " ".join(f"'{requirement}'" for requirement in requirements)
+    )
+    script = (
+        f"mount -t overlay overlay -o lowerdir={below},upperdir={tree},workdir={work} {merged}\n"
+        + IN_TREE.format(certificates=CERTIFICATES)
+    )
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "sh", "-c", script, "sh", merged, uv, cache),
+            *("sh", "-c", install),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in [path for path in tree.iterdir() if path.name != "opt"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _uv() -> tuple[str, str]:
+    """The program itself, which a version manager's shim may stand for, and its cache."""
+    uv = str(ROOT / ".make" / "uv")
+    script = "import os; print(os.environ['UV'])"
+    run = [uv, "run", "--quiet", "--no-project", "--no-python-downloads"]
+    program = subprocess.run(
+        [*run, "--python", sys.executable, "python", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    cache = subprocess.run(
+        [uv, "cache", "dir"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    return program, cache
+
+
+def _pins() -> Iterator[str]:
+    """pyproject's own, so that images have what the tests on this machine have."""
+    text = (ROOT / "pyproject.toml").read_text()
+    block = text.partition("constraint-dependencies = [")[2].partition("]")[0]
+    yield from re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE)
+
+
+def _copy_proxy(program: Path, tree: Path) -> None:
+    # The program names the Node that it was built for.
+    node = re.search(r'exec "([^"]+)"', program.read_text())
+    assert node, f"`{program}` names no Node"
+    target = tree / "srv" / "configurable-http-proxy"
+    target.parent.mkdir()
+    shutil.copytree(program.parent, target, symlinks=True)
+    (tree / "usr/local/bin").mkdir(parents=True)
+    shutil.copy(node.group(1), tree / "usr/local/bin/node")
+    start = tree / "usr/local/bin/configurable-http-proxy"
+    start.symlink_to(
+        "/srv/configurable-http-proxy/node_modules/configurable-http-proxy/bin/"
+        "configurable-http-proxy"
+    )
+
+
+def _say(text: str) -> None:
+    print(f"af-otel: {text}", file=sys.stderr)
