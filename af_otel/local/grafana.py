@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from af_otel.grafana.session import session_dashboard
-from af_otel.grafana.sources import sources
+from af_otel.grafana.provisioning import provisioned, settings
 from af_otel.local import servers
 from af_otel.local.ports import HOST
 
@@ -34,16 +32,11 @@ class Grafana:
         return {
             "GF_PATHS_DATA": str(directory / "data"),
             "GF_PATHS_LOGS": str(directory / "logs"),
-            "GF_PATHS_PROVISIONING": str(directory / "provisioning"),
             "GF_SERVER_HTTP_ADDR": HOST,
             "GF_SERVER_HTTP_PORT": str(port),
             "GF_AUTH_ANONYMOUS_ENABLED": "true",
             "GF_AUTH_ANONYMOUS_ORG_ROLE": "Editor",
-            "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(directory / "dashboards/session.json"),
-            "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-            "GF_NEWS_NEWS_FEED_ENABLED": "false",
+            **settings(str(directory)),
         }
 
 
@@ -60,19 +53,8 @@ def find() -> Grafana | None:
 
 
 def provision(directory: Path, urls: Mapping[str, str]) -> None:
-    """Write Grafana's provisioning; it reads YAML, of which JSON is a part."""
-    provider = {
-        "name": "af-otel",
-        "type": "file",
-        "allowUiUpdates": True,
-        "options": {"path": str(directory / "dashboards")},
-    }
-    contents = {
-        "provisioning/datasources/af-otel.yaml": {"apiVersion": 1, "datasources": sources(urls)},
-        "provisioning/dashboards/af-otel.yaml": {"apiVersion": 1, "providers": [provider]},
-        "dashboards/session.json": session_dashboard(),
-    }
-    for name, content in contents.items():
+    """Write what it is to show into `directory`."""
+    for name, content in provisioned(str(directory), urls).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        path.write_text(content, encoding="utf-8")

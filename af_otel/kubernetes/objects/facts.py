@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from af_otel.facility import Facility
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Facts:
     storage
         A claim would be served: the class that the facility names is there, or there is a default.
     network_policies
-        Every NetworkPolicy of `facts.namespaces(facility)` that is not ours, as the API gives it:
+        Every NetworkPolicy of `namespaces(facility)` that is not ours, as the API gives it:
         only beside a policy that isolates pods may another one open the way to the Collector.
     monitors
         The kinds there are of `monitoring.coreos.com/v1`: `ServiceMonitor`, `PodMonitor`.
@@ -34,3 +37,8 @@ class Facts:
     network_policies: tuple[dict[str, Any], ...] = ()
     monitors: frozenset[str] = frozenset()
     grafana_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+
+
+def namespaces(facility: Facility) -> list[str]:
+    """The namespaces whose NetworkPolicies say what a facility's pods and our Collector may do."""
+    return list(dict.fromkeys([*facility.injected_namespaces, facility.namespace]))

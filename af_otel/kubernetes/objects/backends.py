@@ -1,0 +1,120 @@
+"""Tempo and Prometheus of our own, for a facility that has none: one pod each.
+
+Neither knows logins, so that only the Collector and Grafana may reach them.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from af_otel.facility.model import PROMETHEUS, TEMPO
+from af_otel.kubernetes.objects import _server
+from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by, ours
+from af_otel.kubernetes.objects._server import Server
+from af_otel.kubernetes.objects.grafana import GRAFANA
+from af_otel.kubernetes.objects.network import NAMESPACE
+
+if TYPE_CHECKING:
+    from af_otel.facility import Facility
+    from af_otel.kubernetes.objects.facts import Facts
+
+TEMPO_IMAGE = "grafana/tempo:2.8.2"
+PROMETHEUS_IMAGE = "prom/prometheus:v3.16.0"
+
+
+def backends(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
+    """Return Tempo and Prometheus, as far as the facility asks for them."""
+    made = []
+    if facility.backends.tempo:
+        made += [_closed(facility, TEMPO), *_server.objects(facility, facts, tempo())]
+    if facility.backends.prometheus:
+        made += [_closed(facility, PROMETHEUS), *_server.objects(facility, facts, prometheus())]
+    return made
+
+
+def tempo() -> Server:
+    """Tempo, with the local facility's configuration but for where it listens."""
+    config = _config("tempo.yaml")
+    config["server"]["http_listen_address"] = "0.0.0.0"  # noqa: S104 - a pod's own address
+    return Server(
+        name=TEMPO,
+        image=TEMPO_IMAGE,
+        user=10001,
+        args=["-config.file=/etc/tempo/tempo.yaml", "-config.expand-env=true"],
+        env={
+            "AF_OTEL_TEMPO_DATA": "/var/tempo",
+            "AF_OTEL_TEMPO_OTLP_HTTP": "0.0.0.0:4318",
+            "AF_OTEL_TEMPO_OTLP_GRPC": "0.0.0.0:4317",
+        },
+        ports={"http": 3200, "otlp-http": 4318, "otlp-grpc": 4317},
+        ready=("http", "/ready"),
+        alive=("http", ""),
+        files={"tempo.yaml": yaml.safe_dump(config, sort_keys=False)},
+        file_directory="/etc/tempo",
+        data="/var/tempo",
+        size="10Gi",
+        resources=_resources("2Gi", "256Mi"),
+        # What it holds is on disk at once; then it may wait for ever for its query queue.
+        grace=5,
+    )
+
+
+def prometheus() -> Server:
+    """Prometheus that is written to and scrapes nothing: the Collector does."""
+    config = _config("prometheus.yaml")
+    del config["scrape_configs"]
+    return Server(
+        name=PROMETHEUS,
+        image=PROMETHEUS_IMAGE,
+        user=65534,
+        args=[
+            "--config.file=/etc/prometheus/prometheus.yaml",
+            "--storage.tsdb.path=/prometheus",
+            "--storage.tsdb.retention.time=30d",
+            "--storage.tsdb.retention.size=8GB",
+            "--web.enable-remote-write-receiver",
+            "--enable-feature=exemplar-storage",
+        ],
+        ports={"http": 9090},
+        ready=("http", "/-/ready"),
+        alive=("http", "/-/healthy"),
+        files={"prometheus.yaml": yaml.safe_dump(config, sort_keys=False)},
+        file_directory="/etc/prometheus",
+        data="/prometheus",
+        size="10Gi",
+        resources=_resources("2Gi", "256Mi"),
+        grace=60,
+    )
+
+
+def _config(name: str) -> dict[str, Any]:
+    text = (resources.files("af_otel") / "local" / "config" / name).read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text)
+    return config
+
+
+def _resources(most: str, least: str) -> dict[str, Any]:
+    return {"requests": {"cpu": "50m", "memory": least}, "limits": {"memory": most}}
+
+
+def _closed(facility: Facility, name: str) -> dict[str, Any]:
+    senders: list[dict[str, Any]] = [
+        {"podSelector": {"matchLabels": chosen_by(facility, sender)}}
+        for sender in (COLLECTOR, GRAFANA)
+    ]
+    elsewhere = facility.grafana.namespace
+    if elsewhere and facility.grafana.data_sources and not facility.backends.grafana:
+        senders.append({"namespaceSelector": {"matchLabels": {NAMESPACE: elsewhere}}})
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": ours(facility, name, name),
+        "spec": {
+            "podSelector": {"matchLabels": chosen_by(facility, name)},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": senders}],
+        },
+    }
