@@ -44,7 +44,7 @@ _THIRD_PARTY = (
 # Distribution, package, and the modules of it that a traced process loads (all where there are
 # none).
 _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("af-otel", "af_otel", ("__init__.py", "py.typed", "runtime")),
+    ("af-otel", "af_otel", ("__init__.py", "py.typed", "metrics", "runtime")),
     ("af-otel-semconv", "af_otel_semconv", ()),
     ("af-otel-instrumentation-jupyterhub", "af_otel_instrumentation.jupyterhub", ()),
     ("af-otel-instrumentation-jupyter-server", "af_otel_instrumentation.jupyter_server", ()),

@@ -1,10 +1,11 @@
-"""A SIGTERM that nobody handles still sends the last telemetry."""
+"""The end of a process: what is still to be sent is sent."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +32,15 @@ def on_sigterm(finish: Callable[[], None]) -> None:
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, handler)
+
+
+def before_threads_end(settle: Callable[[], None]) -> None:
+    """Call `settle` when the main thread is done, while threads and pools can still be started.
+
+    `atexit` comes after both have ended. This is what `concurrent.futures` uses; the last to
+    register is called first, so that module must have done so before us.
+    """
+    with suppress(Exception):
+        import concurrent.futures.thread  # noqa: F401
+
+        threading._register_atexit(settle)  # type: ignore[attr-defined]  # noqa: SLF001

@@ -65,6 +65,7 @@ class Loader:
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
         _exit.on_sigterm(self.finish)
         atexit.register(self.finish)
+        _exit.before_threads_end(self._settle)
         try:
             threading.Thread(
                 target=self._load, args=(service,), name="af-otel-start", daemon=True
@@ -78,6 +79,11 @@ class Loader:
             self._wanted.set()
             self._done.wait(WAIT)
         return self.providers
+
+    def _settle(self) -> None:
+        """Load to the end as long as threads can be started: what was recorded waits for it."""
+        if self._loading:
+            self.wait()
 
     def finish(self) -> None:
         """Send what is queued and stop, within the bound that the settings give.

@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.export import (
 
 from af_otel.runtime import _privacy
 from af_otel.runtime._log import quieten_exporters, say
+from af_otel.runtime._merging import Merging
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
@@ -163,7 +164,7 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
         )
         readers.append(
             PeriodicExportingMetricReader(
-                exporter,
+                Merging(exporter, resource),
                 export_interval_millis=settings.metric_interval,
                 export_timeout_millis=settings.metric_timeout,
             )

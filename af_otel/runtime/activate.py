@@ -42,14 +42,24 @@ def activate(role: str, anchor: str) -> None:
     ImportError
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
+    loader = _load_for(role)
+    import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
+        tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
+    )
+
+
+def meters(role: str) -> LazyMeterProvider:
+    """Return the meter provider of this process, for what comes without an instrumentation."""
+    return LazyMeterProvider(_load_for(role))
+
+
+def _load_for(role: str) -> Loader:
     global _loader  # noqa: PLW0603
     if _loader is None:
         _loader = Loader(role)
         if role in _SCRIPTS:
             _go_on()
-    import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
-        tracer_provider=LazyTracerProvider(_loader), meter_provider=LazyMeterProvider(_loader)
-    )
+    return _loader
 
 
 def _go_on() -> None:

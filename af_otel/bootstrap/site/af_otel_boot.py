@@ -56,6 +56,9 @@ ANCHORS = {
     PYTHON: ("distributed",),
 }
 
+# What a user imports of ours: `from af_otel import metrics`.
+OURS = "af_otel"
+
 # The versions that the payload works with, [from, to): one that the environment brings instead of
 # ours must lie within, or nothing is imported.
 FITS = {
@@ -78,6 +81,10 @@ FITS = {
 }
 
 
+# This process', once it is known and unless we are switched off.
+role = None
+
+
 def start():
     """Recognise this process and wait for the libraries that its role may load."""
     from os import environ  # in memory since before `site`
@@ -85,6 +92,7 @@ def start():
     for name in ("AF_OTEL_DISABLED", "OTEL_SDK_DISABLED"):
         if environ.get(name, "").strip().lower() in ("true", "1", "yes", "on"):
             return
+    global role  # noqa: PLW0603
     role = recognise(sys.orig_argv)
     anchors = ANCHORS.get(role)
     if anchors:
@@ -145,13 +153,18 @@ class AfterImport:
 
     def __init__(self, role, anchors):
         self.role = role
-        self.waiting = set(anchors)
+        self.waiting = {OURS, *anchors}
 
     def find_spec(self, name, path=None, target=None):
         """Return the anchor's own spec with a loader that tells us when it is done."""
         if name not in self.waiting:
             return None
         self.waiting.discard(name)
+        if name == OURS:
+            # Not before somebody asks: until then nothing of ours is on the path.
+            if fits() and LIB not in sys.path:
+                sys.path.append(LIB)
+            return None
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find else None
@@ -185,15 +198,10 @@ class Then:
 
 def trace(role, anchor):
     """Instrument a library that was just imported, or say in one line why not."""
-    global misfits  # noqa: PLW0603
     try:
-        if misfits is None:
-            misfits = misfit()
-            if misfits:
-                say(misfits)
-            else:
+        if fits():
+            if LIB not in sys.path:
                 sys.path.append(LIB)
-        if not misfits:
             from af_otel.runtime._log import one_line_each
 
             with one_line_each():
@@ -205,6 +213,16 @@ def trace(role, anchor):
             "this process runs untraced: %s: %s; set AF_OTEL_DISABLED=1 to silence this"
             % (type(error).__name__, error)
         )
+
+
+def fits():
+    """Tell whether this environment's packages and ours go together; say it once if not."""
+    global misfits  # noqa: PLW0603
+    if misfits is None:
+        misfits = misfit()
+        if misfits:
+            say(misfits)
+    return not misfits
 
 
 def misfit():

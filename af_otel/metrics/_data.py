@@ -1,0 +1,88 @@
+"""Turn what was recorded into the SDK's data points, on the exporter's thread."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    Sum,
+)
+from opentelemetry.sdk.metrics.export import Histogram as HistogramData
+
+try:  # not among the SDK's public names
+    from opentelemetry.sdk.metrics._internal.exemplar import Exemplar
+except ImportError:  # pragma: no cover
+    Exemplar = None  # type: ignore[assignment, misc]
+
+from af_otel.metrics._instruments import Counter, Histogram, Instrument, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from af_otel.metrics._points import Point
+
+_CUMULATIVE = AggregationTemporality.CUMULATIVE
+
+
+def metrics(instruments: Mapping[str, Instrument], points: Sequence[Point]) -> list[Metric]:
+    """Return what each instrument has come to, and the points."""
+    now = time.time_ns()
+    made = [
+        metric
+        for instrument in list(instruments.values())
+        if (metric := _metric(instrument, now)) is not None
+    ]
+    by_name: dict[str, list[NumberDataPoint]] = {}
+    for point in points:
+        data = NumberDataPoint(dict(point.labels), point.time, point.time, point.value)
+        by_name.setdefault(point.name, []).append(data)
+    return made + [Metric(name, "", "", Gauge(data)) for name, data in by_name.items()]
+
+
+def _metric(instrument: Instrument, now: int) -> Metric | None:
+    with instrument.lock:
+        known = list(instrument.series())
+        if not known:
+            return None
+        if isinstance(instrument, Histogram):
+            bounds = instrument.boundaries
+            data: Sum | Gauge | HistogramData = HistogramData(
+                [_spread(series, bounds, now) for series in known], _CUMULATIVE
+            )
+        elif isinstance(instrument, Counter):
+            data = Sum([_number(series, now) for series in known], _CUMULATIVE, is_monotonic=True)
+        else:
+            data = Gauge([_number(series, now) for series in known])
+    return Metric(instrument.name, instrument.description, instrument.unit, data)
+
+
+def _number(series: Series, now: int) -> NumberDataPoint:
+    return NumberDataPoint(series.labels, series.began, now, series.value, _exemplars(series))
+
+
+def _spread(series: Series, bounds: Sequence[float], now: int) -> HistogramDataPoint:
+    return HistogramDataPoint(
+        attributes=series.labels,
+        start_time_unix_nano=series.began,
+        time_unix_nano=now,
+        count=series.count,
+        sum=series.value,
+        bucket_counts=list(series.counts),
+        explicit_bounds=bounds,
+        min=series.low,
+        max=series.high,
+        exemplars=_exemplars(series),
+    )
+
+
+def _exemplars(series: Series) -> list[Exemplar]:
+    if series.exemplar is None or Exemplar is None:
+        return []
+    value, at, trace_id, span_id = series.exemplar
+    return [Exemplar({}, value, at, span_id, trace_id)]

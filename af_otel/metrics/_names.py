@@ -1,0 +1,86 @@
+"""Names and labels: what may be one, and what Prometheus will make of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from af_otel.metrics._warn import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Everything of a user's is below this, so that no name can be one of the facility's.
+PREFIX = "user."
+LONGEST_NAME = 100
+LONGEST_LABEL = 128
+MOST_LABELS = 10
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+# The facility's own: a user who writes one probably means that metric, which is not theirs.
+_FACILITYS = re.compile(
+    r"(jupyterhub|jupyter|dask|traces|process|system|k8s|http|otel|otelcol|af_otel)[._]"
+)
+# Labels with a meaning in Prometheus; what it scrapes with such a label, it renames like this, too.
+_TAKEN = frozenset({"job", "instance", "le", "quantile"})
+# The units that OpenTelemetry's Prometheus translation spells out.
+_UNITS = {
+    "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds",
+    "min": "minutes", "h": "hours", "d": "days", "By": "bytes", "KiBy": "kibibytes",
+    "MiBy": "mebibytes", "GiBy": "gibibytes", "KBy": "kilobytes", "MBy": "megabytes",
+    "GBy": "gigabytes", "%": "percent", "Hz": "hertz", "Cel": "celsius", "m": "meters",
+    "V": "volts", "A": "amperes", "J": "joules", "W": "watts", "g": "grams",
+}  # fmt: skip
+
+
+def metric_name(given: object) -> str | None:
+    """Return the full name of a metric, None (with a warning) for what cannot be one."""
+    if not isinstance(given, str) or not _NAME.fullmatch(given) or len(given) > LONGEST_NAME:
+        warn(
+            f"{given!r:.120}",
+            "is no name for a metric, so it is not recorded; write a letter, then letters, digits "
+            f"and `_ . - /`, {LONGEST_NAME} at most",
+        )
+        return None
+    if _FACILITYS.match(given):
+        warn(given, f"is a name of the facility's own; yours is `{prometheus(PREFIX + given)}`")
+    return given if given.startswith(PREFIX) else PREFIX + given
+
+
+def prometheus(name: str, unit: str = "", suffix: str = "") -> str:
+    """Return what Prometheus calls a metric of this name and unit.
+
+    https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/
+    """
+    words = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    unit = _UNITS.get(unit, "" if unit.startswith("{") or unit == "1" else unit)
+    if unit and not words.endswith(f"_{unit}"):
+        words += f"_{re.sub(r'[^A-Za-z0-9]+', '_', unit).strip('_')}"
+    return words if not suffix or words.endswith(f"_{suffix}") else f"{words}_{suffix}"
+
+
+def labels(metric: str, given: Mapping[str, object]) -> dict[str, str]:
+    """Return labels as they are stored: text, short, and few; a warning tells what is left out."""
+    taken: dict[str, str] = {}
+    for name, value in given.items():
+        if len(taken) == MOST_LABELS:
+            warn(
+                metric,
+                f"has more than {MOST_LABELS} labels; `{name}` and what follows are left out",
+            )
+            break
+        if not _LABEL.fullmatch(name):
+            warn(metric, f"{name!r:.80} is no name for a label, so it is left out")
+        elif not isinstance(value, (str, int, float)) and not hasattr(value, "item"):
+            kind = type(value).__name__
+            warn(metric, f"label `{name}` is a {kind} and is left out; labels are text or numbers")
+        else:
+            if name in _TAKEN:
+                warn(metric, f"label `{name}` is Prometheus' own; yours is `exported_{name}`")
+                name = f"exported_{name}"  # noqa: PLW2901
+            text = value if isinstance(value, str) else str(value)
+            if len(text) > LONGEST_LABEL:
+                warn(metric, f"label `{name}` is cut after {LONGEST_LABEL} characters")
+            taken[name] = text[:LONGEST_LABEL]
+    return taken

@@ -1,0 +1,93 @@
+"""A machine-learning training, value by value: each with the time it was made at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from af_otel.metrics import _names, _registry
+from af_otel.metrics._instruments import Counter, Gauge
+from af_otel.metrics._warn import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+MOST_METRICS = 100
+
+
+class Training:
+    """One run: `log` from a loop of one's own, or a callback of the library that runs the loop.
+
+    In Prometheus `user_training_loss{training="higgs"}` and so on for each name that is logged.
+    Every value is a point of its own, however seldom metrics are exported. The calls of `log` are
+    counted by `user_training_logs_total`, whose exemplar leads to the trace of the training cell.
+    """
+
+    def __init__(self, name: str, labels: Mapping[str, Any]) -> None:
+        given = {"training": name, **labels}
+        self._labels = _names.labels("training", given)
+        self._checked = Gauge("user.training", "", "")  # its checks of numbers, and nothing else
+        self._names: dict[str, str | None] = {}
+        self._keys: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._logs = _registry.instrument(Counter, "training.logs", "{call}", "Calls of log()")
+
+    def log(
+        self, values: Mapping[str, Any] | None = None, *, dataset: str = "", **named: Any
+    ) -> None:
+        """Record values as of now: `log(epoch=3, loss=0.4)`; never raises.
+
+        Parameters
+        ----------
+        values, **named
+            Finite numbers by their names: `epoch`, `step`, `loss`, `learning_rate`, any metric.
+        dataset
+            What they were computed on, such as `validation`: a label.
+        """
+        key = self._key(dataset)
+        for name, value in {**(values or {}), **named}.items():
+            full = self._names.get(name, "") if isinstance(name, str) else None
+            if full == "":
+                full = self._named(name)
+            if full is None:
+                continue
+            self._checked.name = full
+            number = self._checked._number(value)  # noqa: SLF001 - of this package
+            if number is not None:
+                _registry.points.add(full, key, number)
+        self._logs.add(1, **self._labels)
+
+    def _key(self, dataset: str) -> tuple[tuple[str, str], ...]:
+        key = self._keys.get(dataset)
+        if key is None:
+            more = {"dataset": dataset} if dataset else {}
+            key = tuple(sorted(_names.labels("training", {**self._labels, **more}).items()))
+            if len(self._keys) < MOST_METRICS:
+                self._keys[dataset] = key
+        return key
+
+    def _named(self, name: str) -> str | None:
+        full = None
+        if len(self._names) >= MOST_METRICS:
+            warn(
+                "training",
+                f"more than {MOST_METRICS} different names; `{name}` and further ones are left out",
+            )
+            return None
+        cleaned = name.replace("@", "_at_").replace(":", "_").replace(" ", "_")
+        if _names.metric_name(cleaned) is not None:
+            full = f"{_names.PREFIX}training.{cleaned}"
+        self._names[name] = full
+        return full
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End of the run; what was logged is sent with the next export."""

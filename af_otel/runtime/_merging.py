@@ -1,0 +1,84 @@
+"""Export the SDK's metrics, and with them those that are made outside of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from opentelemetry.sdk.metrics.export import (
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from af_otel.runtime._log import say
+from af_otel.runtime._producers import Producer, known
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Merging(MetricExporter):
+    """Exports the SDK's metrics and the producers' as one request."""
+
+    def __init__(self, exporter: MetricExporter, resource: Resource) -> None:
+        super().__init__(
+            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
+            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
+        )
+        self._exporter = exporter
+        self._resource = resource
+        self._process = os.getpid()
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        made = [(producer, self._made_by(producer)) for producer in known]
+        scopes = [
+            ScopeMetrics(InstrumentationScope(producer.scope), metrics, "")
+            for producer, metrics in made
+            if metrics
+        ]
+        parts = list(metrics_data.resource_metrics)
+        if scopes:
+            parts.append(ResourceMetrics(self._own(), scopes, ""))
+        if not parts:
+            return MetricExportResult.SUCCESS
+        result = self._exporter.export(MetricsData(parts), timeout_millis=timeout_millis, **kwargs)
+        if result is MetricExportResult.SUCCESS:
+            for producer, metrics in made:
+                if metrics:
+                    producer.sent()
+        else:
+            say(
+                "the Collector does not take metrics; they are kept for the next time. "
+                "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
+            )
+        return result
+
+    @staticmethod
+    def _made_by(producer: Producer) -> Sequence[Metric]:
+        try:
+            return producer.produce()
+        except Exception as error:
+            say(f"metrics of {producer.scope} are not sent: {type(error).__name__}: {error}")
+            return ()
+
+    def _own(self) -> Resource:
+        """Return the resource: a forked child is another instance than its parent."""
+        if os.getpid() != self._process:
+            self._process = os.getpid()
+            self._resource = self._resource.merge(Resource({"service.instance.id": str(uuid4())}))
+        return self._resource
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)

@@ -1,0 +1,332 @@
+"""Users' own metrics: what they cost in memory, where their limits are, and what arrives."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+import tracemalloc
+import warnings
+
+import pytest
+
+from af_otel import metrics
+from af_otel.metrics import MetricsWarning, _registry
+from af_otel.metrics._data import metrics as data
+from servers import wait_for
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    """Each test has its own names; that nothing listens in this process is said before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        metrics.counter("first").add()
+
+
+def sums(name):
+    """The value of each series of a metric, by its labels."""
+    for metric in data(_registry._instruments, []):
+        if metric.name == f"user.{name}":
+            return {
+                tuple(sorted(point.attributes.items())): getattr(point, "value", None)
+                or getattr(point, "sum", 0)
+                for point in metric.data.data_points
+            }
+    return {}
+
+
+def test_the_same_labels_are_one_series_however_they_are_written():
+    """The order of labels and a number's spelling make no difference."""
+    metrics.counter("spelt").add(1, a="x", b=1)
+    metrics.counter("spelt").add(2, b="1", a="x")
+    assert sums("spelt") == {(("a", "x"), ("b", "1")): 3}
+
+
+def test_ten_thousand_label_values_end_in_one_series():
+    """The first 200 keep theirs; nothing of the rest is lost but what told them apart."""
+    events = metrics.counter("many")
+
+    def count():
+        for number in range(10_000):
+            events.add(1, number=number)
+
+    with pytest.warns(MetricsWarning, match="more than 200 combinations"):
+        count()
+    found = sums("many")
+    assert len(found) == 201
+    assert found[("otel.metric.overflow", "true"),] == 9800
+    assert sum(found.values()) == 10_000
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "text", None, [1], 10**400, 1j])
+def test_what_is_no_finite_number_is_left_out(value):
+    """A warning names the metric; what was there stays."""
+    for instrument, record in (
+        (metrics.counter("odd.counter"), metrics.Counter.add),
+        (metrics.gauge("odd.gauge"), metrics.Gauge.set),
+        (metrics.histogram("odd.histogram"), metrics.Histogram.record),
+    ):
+        record(instrument, 1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            record(instrument, value)
+        assert all(instrument.name in str(warning.message) for warning in caught)
+        assert sums(instrument.name.removeprefix("user."))[()] == int(
+            sums(instrument.name.removeprefix("user."))[()]
+        )
+
+
+def test_what_counts_as_a_number_of_other_libraries_is_one():
+    """NumPy's scalars and arrays of one value, as a loss often is."""
+    numpy = pytest.importorskip("numpy")
+    metrics.gauge("numpy").set(numpy.float32(0.5))
+    metrics.counter("numpy.int").add(numpy.int64(7), kind=numpy.int64(3))
+    metrics.gauge("numpy.array").set(numpy.array([2.5]))
+    assert sums("numpy") == {(): 0.5}
+    assert sums("numpy.int") == {(("kind", "3"),): 7}
+    assert sums("numpy.array") == {(): 2.5}
+
+
+def test_a_counter_does_not_fall():
+    """It says what to use instead."""
+    metrics.counter("falling").add(3)
+    with pytest.warns(MetricsWarning, match="use a gauge"):
+        metrics.counter("falling").add(-1)
+    assert sums("falling") == {(): 3}
+
+
+def test_a_label_that_cannot_be_one_is_left_out_alone():
+    """The number is valid, so it is kept under its other labels."""
+    with pytest.warns(MetricsWarning, match="label `cuts` is a list"):
+        metrics.counter("labelled").add(2, cuts=[1, 2], sample="ttbar")
+    assert sums("labelled") == {(("sample", "ttbar"),): 2}
+    with pytest.warns(MetricsWarning, match="cut after 128"):
+        metrics.counter("labelled").add(2, long="x" * 1000)
+    with pytest.warns(MetricsWarning, match="Prometheus' own"):
+        metrics.counter("labelled.job").add(1, job="mine")
+    assert sums("labelled.job") == {(("exported_job", "mine"),): 1}
+    with pytest.warns(MetricsWarning, match="more than 10 labels"):
+        metrics.counter("labelled.often").add(1, **{f"l{n}": n for n in range(20)})
+
+
+@pytest.mark.parametrize("name", ["", "9lives", "with space", "x" * 101, None, 3, "ä"])
+def test_a_name_that_cannot_be_one_goes_nowhere(name):
+    """The calls on what it returns do nothing, and do not raise."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        metrics.counter(name).add(1)
+        metrics.gauge(name).set(1)
+        metrics.histogram(name).record(1)
+        with metrics.timer(name):
+            pass
+    assert not [one for one in _registry._instruments if "nowhere" in one or not one]
+
+
+def test_a_second_kind_is_another_metric():
+    """Both keep what they were given."""
+    metrics.counter("twice").add(1)
+    with pytest.warns(MetricsWarning, match="is a counter already"):
+        metrics.gauge("twice").set(5)
+    assert sums("twice") == {(): 1}
+    assert sums("twice.gauge") == {(): 5}
+
+
+def test_names_that_are_one_in_prometheus_do_not_mix():
+    """`x` as a counter and `x.total` as a gauge would both be `user_x_total`."""
+    metrics.counter("clash").add(1)
+    with pytest.warns(MetricsWarning, match="would be `user_clash_total`"):
+        metrics.gauge("clash.total").set(5)
+    metrics.histogram("spread", unit="s").record(1)
+    with pytest.warns(MetricsWarning, match="user_spread_seconds_count"):
+        metrics.gauge("spread.seconds.count").set(5)
+
+
+def test_a_name_of_the_facility_is_the_users_own():
+    """It cannot be the facility's series; the warning tells what it is."""
+    with pytest.warns(MetricsWarning, match="yours is `user_dask_task_duration`"):
+        metrics.gauge("dask.task.duration").set(1)
+    assert sums("dask.task.duration") == {(): 1}
+
+
+def test_buckets_that_are_none_are_the_default():
+    """Rising numbers, 50 at most."""
+    with pytest.warns(MetricsWarning, match="rising numbers"):
+        metrics.histogram("unsorted", buckets=[3, 1, 2]).record(2)
+    assert sums("unsorted") == {(): 2}
+
+
+def test_warnings_as_errors_do_not_reach_the_analysis():
+    """`python -W error` is no reason to stop a fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics.gauge("strict").set("text")
+
+
+def test_threads_count_what_they_count():
+    """No addition is lost between them."""
+    events = metrics.counter("threads")
+
+    def add():
+        for _ in range(5000):
+            events.add(1, a="x")
+            metrics.histogram("threads.spread").record(1)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums("threads") == {(("a", "x"),): 20_000}
+    assert sums("threads.spread") == {(): 20_000}
+
+
+def test_a_timer_times_blocks_functions_and_what_fails():
+    """By outcome, also around itself."""
+    timed = metrics.timer("timed", step="fit")
+
+    @timed
+    def recurse(depth):
+        if depth:
+            recurse(depth - 1)
+
+    recurse(2)
+    with pytest.raises(ValueError, match="own"), metrics.timer("timed", step="fit"):
+        raise ValueError("own")
+    histogram = _registry._instruments["user.timed"]
+    counts = {series.labels["outcome"]: series.count for series in histogram.series()}
+    assert counts == {"ok": 3, "error": 1}
+
+
+def test_an_instrument_travels_by_name():
+    """As a Dask task's closure does; in the process it comes to, it is that one's own."""
+    events = metrics.counter("travels", unit="By")
+    assert pickle.loads(pickle.dumps(events)) is events
+    assert isinstance(pickle.loads(pickle.dumps(metrics.timer("travels.time"))), metrics.Timer)
+
+
+def test_a_million_calls_keep_the_memory_they_began_with():
+    """Whatever is recorded is summed."""
+    events, spread = metrics.counter("million"), metrics.histogram("million.spread")
+    run = metrics.training("million")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+
+        def record(times):
+            for number in range(times):
+                events.add(1, sample=number % 1000)
+                spread.record(number)
+                if number % 10 == 0:
+                    run.log(loss=number)
+
+        tracemalloc.start()
+        record(500_000)
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # 20,000 points of the training that nobody takes, and 201 series.
+    assert used < 5_000_000
+
+
+SCRIPT = """
+import os, sys
+from af_otel import metrics
+metrics.counter("events", unit="{event}").add(3, sample="ttbar")
+metrics.gauge("disk.left", unit="By").set(12.5)
+metrics.histogram("fit.chi2", buckets=[1, 2, 3]).record(2.5)
+run = metrics.training("higgs", model="mlp")
+for epoch in range(100):
+    run.log(epoch=epoch, loss=1 / (epoch + 1))
+print("opentelemetry.sdk" in sys.modules)
+"""
+
+
+def run_script(payload, code=SCRIPT, **env):
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": str(payload), **env},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+def test_a_script_has_its_numbers_sent_with_nothing_to_set_up(payload, collector):
+    """Under the hook, a plain script's numbers arrive, the training's each with its own time."""
+    ended = run_script(payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    assert ended.stderr == ""
+    (events,) = wait_for(lambda: collector.points("user.events"), "the counter")
+    assert (events["value"], events["attributes"]) == (3, {"sample": "ttbar"})
+    (spread,) = collector.points("user.fit.chi2")
+    assert spread["value"]["count"] == 1
+    losses = collector.points("user.training.loss")
+    assert [point["value"] for point in losses] == [1 / (epoch + 1) for epoch in range(100)]
+    times = [point["time"] for point in losses]
+    assert times == sorted(set(times))
+    assert losses[0]["attributes"] == {"training": "higgs", "model": "mlp"}
+
+
+def test_without_a_hook_it_is_said_once():
+    """And the analysis goes on."""
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stderr.count("MetricsWarning") == 1
+    assert "not instrumented" in ended.stderr
+    assert ended.stdout == "False\n"
+
+
+def test_a_collector_that_comes_back_gets_the_points_it_missed(payload, collector):
+    """A training's values wait for it; sums lose nothing anyhow."""
+    collector.stop()
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent("""
+            import sys, time
+            from af_otel import metrics
+            run = metrics.training("patient")
+            for step in range(20): run.log(step=step); time.sleep(0.05)
+            print("logged", flush=True); sys.stdin.read()
+        """)],
+        env={
+            **os.environ, "PYTHONPATH": str(payload), "OTEL_METRIC_EXPORT_INTERVAL": "200",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        },
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "logged\n"
+    collector.start()
+    expected = list(range(20))
+    wait_for(
+        lambda: [p["value"] for p in collector.points("user.training.step")] == expected, "all"
+    )
+    process.communicate("", timeout=60)
+
+
+def test_a_forked_child_counts_for_itself(payload, collector):
+    """Its own instance, from nothing; the parent's sum does not come twice."""
+    run_script(
+        payload,
+        """
+        import multiprocessing, time
+        from af_otel import metrics
+        def child():
+            metrics.counter("forked").add(5)
+            time.sleep(2)
+        if __name__ == "__main__":
+            metrics.counter("forked").add(7)
+            time.sleep(1)
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start(); process.join()
+        """,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        OTEL_METRIC_EXPORT_INTERVAL="300",
+    )
+    wait_for(lambda: len({p["value"] for p in collector.points("user.forked")}) == 2, "both")
+    by_instance = {}
+    for point in collector.points("user.forked"):
+        by_instance.setdefault(point["resource"]["service.instance.id"], set()).add(point["value"])
+    assert sorted(map(sorted, by_instance.values())) == [[5], [7]]
