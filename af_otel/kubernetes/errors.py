@@ -36,7 +36,12 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """Somebody else owns what would be set, or changed it meanwhile."""
+    """Somebody else owns what would be set, or changed it meanwhile.
+
+    `owners` has the fields that they own, with who.
+    """
+
+    owners: dict[str, str]
 
 
 class Invalid(ApiError):
@@ -75,11 +80,13 @@ def from_answer(
         )
         error.rule = rule
         return error
+    if status == 409:  # noqa: PLR2004
+        conflict = Conflict(f"Cannot {verb} {what}", where=said, status=status, reason=reason)
+        conflict.owners = _owners(body)
+        return conflict
     kind: type[ApiError] = ApiError
     if status == 404:  # noqa: PLR2004
         kind = NotFound
-    elif status == 409:  # noqa: PLR2004
-        kind = Conflict
     elif status in {400, 403, 413, 415, 422}:
         kind = Invalid
     elif status == 429 or status >= 500:  # noqa: PLR2004
@@ -99,3 +106,17 @@ def _message(body: bytes) -> tuple[str, str]:
         return str(status.get("message", "")), str(status.get("reason", ""))
     except (ValueError, AttributeError):
         return " ".join(body.decode(errors="replace").split())[:_EXCERPT], ""
+
+
+def _owners(body: bytes) -> dict[str, str]:
+    """Which fields a server-side apply was refused for, and who owns each."""
+    try:
+        causes = json.loads(body).get("details", {}).get("causes") or ()
+    except (ValueError, AttributeError):
+        return {}
+    return {
+        # The message is: conflict with "kubectl-edit" using apps/v1
+        each["field"]: each["message"].partition('"')[2].partition('"')[0] or each["message"]
+        for each in causes
+        if each.get("reason") == "FieldManagerConflict"
+    }

@@ -1,0 +1,93 @@
+"""The pods that a facility is about, and which of them run with what is installed now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from af_otel.facility import Facility
+    from af_otel.kubernetes.client import Cluster
+
+INJECTED = "af-otel.io/injected"  # annotation: the version that got in
+INJECT = "af-otel.io/inject"  # annotation: "false" keeps us out of a pod
+PAYLOAD_VOLUME = "af-otel-payload"
+
+Role = Literal["hub", "user", "dask"]
+State = Literal["injected", "before", "older", "out"]
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod of a facility.
+
+    Parameters
+    ----------
+    state
+        `injected` with what is installed now, or an `older` payload; from `before` the install, so
+        that it has none until it starts anew; or `out`, as it asks to be.
+    """
+
+    role: Role
+    namespace: str
+    name: str
+    state: State
+    version: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """All of it."""
+        return {**vars(self)}
+
+
+def of(cluster: Cluster, facility: Facility, payload: str) -> list[Pod]:
+    """The pods of a facility that run or start.
+
+    Parameters
+    ----------
+    payload
+        The name of the ConfigMap with what is injected now.
+    """
+    found: dict[tuple[str, str], Pod] = {}
+    kinds: list[tuple[Role, list[str], Mapping[str, Any]]] = [
+        ("hub", [facility.hub.namespace], facility.hub.selector),
+        ("user", facility.users.namespaces, facility.users.selector),
+        *(("dask", each.namespaces, each.selector) for each in facility.dask),
+    ]
+    for role, namespaces, selector in kinds:
+        for namespace in namespaces:
+            for pod in cluster.list("Pod", namespace=namespace, labels=selector):
+                if is_alive(pod):
+                    name = pod["metadata"]["name"]
+                    found.setdefault(
+                        (namespace, name),
+                        Pod(role, namespace, name, state_of(pod, payload), version_of(pod)),
+                    )
+    return list(found.values())
+
+
+def is_alive(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod runs or is about to."""
+    return not pod["metadata"].get("deletionTimestamp") and pod.get("status", {}).get(
+        "phase"
+    ) not in {"Succeeded", "Failed"}
+
+
+def version_of(pod: Mapping[str, Any]) -> str:
+    """The version of ours in a pod; empty without."""
+    return str((pod["metadata"].get("annotations") or {}).get(INJECTED, ""))
+
+
+def state_of(pod: Mapping[str, Any], payload: str) -> State:
+    """How a pod stands to what is installed now."""
+    if version_of(pod):
+        names = {
+            (volume.get("configMap") or {}).get("name")
+            for volume in pod["spec"].get("volumes") or ()
+            if volume["name"] == PAYLOAD_VOLUME
+        }
+        return "injected" if not payload or payload in names else "older"
+    if (pod["metadata"].get("annotations") or {}).get(INJECT) == "false":
+        return "out"
+    return "before"
