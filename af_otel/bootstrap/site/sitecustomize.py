@@ -2,6 +2,8 @@
 first.
 
 Every Python that inherits PYTHONPATH reads this file, Python 2 included: keep its syntax plain.
+Without `af_otel_boot` beside it, as the init step leaves it where it failed, it starts nothing. No
+curly braces: it is also carried in commands that are format strings to KubeSpawner.
 """
 
 import sys
@@ -13,19 +15,52 @@ def _start():
         return
     try:
         import af_otel_boot
-
+    except ImportError:
+        return
+    try:
         af_otel_boot.start()
     except Exception as error:
         sys.stderr.write("af-otel: not started: %s: %s\n" % (type(error).__name__, error))
 
 
-def _run_the_next():
+def _put_back(here):
+    """Put the image's own PYTHONPATH where it would be, if a variable of the pod's hides it.
+
+    `here/image`, a file that the init step writes, has it; the same words on PYTHONPATH stand for
+    it, as does a reference that the kubelet could not resolve.
+    """
+    import os
+
+    written = os.environ.get("PYTHONPATH", "")
+    hidden = here + "/image"
+    unresolved = "$" + "(PYTHONPATH)"
+    if hidden not in written and unresolved not in written:
+        return
+    try:
+        with open(hidden, "rb") as record:
+            own = record.read()
+        own = os.fsdecode(own) if hasattr(os, "fsdecode") else own
+    except Exception:
+        own = ""
+    stand_ins = (hidden, unresolved)
+    found = [own if entry in stand_ins else entry for entry in written.split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([entry for entry in found if entry])
+    path = []
+    for entry in sys.path:
+        # The interpreter has made relative entries absolute.
+        if not entry.endswith(stand_ins):
+            path.append(entry)
+        elif own:
+            path.extend([os.path.abspath(part) for part in own.split(os.pathsep)])
+    sys.path[:] = [entry for at, entry in enumerate(path) if entry not in path[:at]]
+
+
+def _run_the_next(here):
     """Import the sitecustomize that we stand in front of.
 
     Without our directory on the path this is what `site` would have done, and an exception goes
     where it would have gone. Child processes find us by PYTHONPATH again.
     """
-    here = __file__.replace("\\", "/").rpartition("/")[0]
     ours = sys.modules.pop("sitecustomize")
     sys.path[:] = [entry for entry in sys.path if entry.replace("\\", "/").rstrip("/") != here]
     try:
@@ -36,5 +71,10 @@ def _run_the_next():
         sys.modules["sitecustomize"] = ours
 
 
+_here = __file__.replace("\\", "/").rpartition("/")[0]
 _start()
-_run_the_next()
+try:
+    _put_back(_here)
+except Exception:  # a working directory that is gone
+    pass
+_run_the_next(_here)
