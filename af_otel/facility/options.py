@@ -11,6 +11,7 @@ from af_otel.facility.destinations import SecretKey  # noqa: TC001 - pydantic re
 from af_otel.facility.values import (
     Bytes,
     Duration,
+    Image,
     ImagePattern,
     Labels,
     Name,
@@ -62,6 +63,17 @@ class Injection(Part):
                 )
 
 
+class BackendImages(Part):
+    """Images of our backends; a mirror's name will do."""
+
+    prometheus: Image = "prom/prometheus:v3.16.0"
+    """Prometheus."""
+    tempo: Image = "grafana/tempo:2.8.2"
+    """Tempo."""
+    grafana: Image = "grafana/grafana:12.4.0"
+    """Grafana."""
+
+
 class Backends(Part):
     """Single-node servers of our own, for a facility that has none. Not for big or long-lived
     data.
@@ -73,6 +85,10 @@ class Backends(Part):
     """Tempo in the facility's `namespace`."""
     grafana: bool = False
     """Grafana in the facility's `namespace`."""
+    size: Bytes = "10Gi"
+    """Size of the volumes of Prometheus and of Tempo, of the storage class of `collector.storage`."""
+    images: BackendImages = Field(default_factory=BackendImages)
+    """Their images; pulled, and put on nodes, as `collector` says."""
 
 
 class Privacy(Part):
