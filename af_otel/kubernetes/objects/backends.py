@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from af_otel.facility.model import PROMETHEUS, TEMPO
+from af_otel.facility.values import amount
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by, ours
-from af_otel.kubernetes.objects._server import Server
+from af_otel.kubernetes.objects._server import MIB, Server
 from af_otel.kubernetes.objects.grafana import GRAFANA
 from af_otel.kubernetes.objects.network import NAMESPACE
 
@@ -21,27 +22,30 @@ if TYPE_CHECKING:
     from af_otel.facility import Facility
     from af_otel.kubernetes.objects.facts import Facts
 
-TEMPO_IMAGE = "grafana/tempo:2.8.2"
-PROMETHEUS_IMAGE = "prom/prometheus:v3.16.0"
+# Of its volume: what Prometheus is writing comes on top of what it says it keeps.
+_KEPT = 0.8
 
 
 def backends(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     """Return Tempo and Prometheus, as far as the facility asks for them."""
     made = []
     if facility.backends.tempo:
-        made += [_closed(facility, TEMPO), *_server.objects(facility, facts, tempo())]
+        made += [_closed(facility, TEMPO), *_server.objects(facility, facts, tempo(facility))]
     if facility.backends.prometheus:
-        made += [_closed(facility, PROMETHEUS), *_server.objects(facility, facts, prometheus())]
+        made += [
+            _closed(facility, PROMETHEUS),
+            *_server.objects(facility, facts, prometheus(facility)),
+        ]
     return made
 
 
-def tempo() -> Server:
+def tempo(facility: Facility) -> Server:
     """Tempo, with the local facility's configuration but for where it listens."""
     config = _config("tempo.yaml")
     config["server"]["http_listen_address"] = "0.0.0.0"  # noqa: S104 - a pod's own address
     return Server(
         name=TEMPO,
-        image=TEMPO_IMAGE,
+        image=facility.backends.images.tempo,
         user=10001,
         args=["-config.file=/etc/tempo/tempo.yaml", "-config.expand-env=true"],
         env={
@@ -55,26 +59,26 @@ def tempo() -> Server:
         files={"tempo.yaml": yaml.safe_dump(config, sort_keys=False)},
         file_directory="/etc/tempo",
         data="/var/tempo",
-        size="10Gi",
+        size=facility.backends.size,
         resources=_resources("2Gi", "256Mi"),
         # What it holds is on disk at once; then it may wait for ever for its query queue.
         grace=5,
     )
 
 
-def prometheus() -> Server:
+def prometheus(facility: Facility) -> Server:
     """Prometheus that is written to and scrapes nothing: the Collector does."""
     config = _config("prometheus.yaml")
     del config["scrape_configs"]
     return Server(
         name=PROMETHEUS,
-        image=PROMETHEUS_IMAGE,
+        image=facility.backends.images.prometheus,
         user=65534,
         args=[
             "--config.file=/etc/prometheus/prometheus.yaml",
             "--storage.tsdb.path=/prometheus",
             "--storage.tsdb.retention.time=30d",
-            "--storage.tsdb.retention.size=8GB",
+            f"--storage.tsdb.retention.size={int(amount(facility.backends.size) * _KEPT / MIB)}MB",
             "--web.enable-remote-write-receiver",
             "--enable-feature=exemplar-storage",
         ],
@@ -84,7 +88,7 @@ def prometheus() -> Server:
         files={"prometheus.yaml": yaml.safe_dump(config, sort_keys=False)},
         file_directory="/etc/prometheus",
         data="/prometheus",
-        size="10Gi",
+        size=facility.backends.size,
         resources=_resources("2Gi", "256Mi"),
         grace=60,
     )

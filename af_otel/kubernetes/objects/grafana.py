@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from af_otel.kubernetes.objects.facts import Facts
 
 GRAFANA = "af-otel-grafana"
-GRAFANA_IMAGE = "grafana/grafana:12.4.0"
 _DIRECTORY = "/etc/af-otel"
 
 
@@ -83,7 +82,7 @@ def server(facility: Facility) -> Server:
     """Grafana, with a login and nothing in it but ours."""
     return Server(
         name=GRAFANA,
-        image=GRAFANA_IMAGE,
+        image=facility.backends.images.grafana,
         user=472,
         args=[],
         env={
