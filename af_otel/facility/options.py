@@ -86,7 +86,7 @@ class Backends(Part):
     grafana: bool = False
     """Grafana in the facility's `namespace`."""
     size: Bytes = "10Gi"
-    """Size of the volumes of Prometheus and of Tempo, of the storage class of `collector.storage`."""
+    """Size of each volume of Prometheus and Tempo; its class is that of `collector.storage`."""
     images: BackendImages = Field(default_factory=BackendImages)
     """Their images; pulled, and put on nodes, as `collector` says."""
 
