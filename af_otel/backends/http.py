@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -9,10 +10,24 @@ import httpx
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 TIMEOUT = 10  # seconds; a query over a day of a local facility takes milliseconds
 _EXCERPT = 300  # characters of an unexpected answer; a proxy's error page is longer
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server asks of those who ask it."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: ssl.SSLContext | None = None  # None: as the system has it
+    server_name: str = ""  # in its certificate, where that is not the address' host
+    called: str = ""  # its address to people, where it is reached by another
+
+
+ANYBODY = Access()
 
 
 class NotReachable(AfOtelError):
@@ -30,25 +45,33 @@ class NotReachable(AfOtelError):
 class Refused(AfOtelError):
     """The server answered, and not with what was asked for."""
 
-    def __init__(self, what: str, *, status: int, where: str = "", hint: str = "") -> None:
+    def __init__(
+        self, server: str, what: str, *, status: int, where: str = "", hint: str = ""
+    ) -> None:
         super().__init__(what, where=where, hint=hint)
+        self.server = server
         self.status = status
 
 
 def get_json(
-    server: str, base: str, path: str, params: Mapping[str, str | int | float] | None = None
+    server: str,
+    base: str,
+    path: str,
+    params: Mapping[str, str | int | float] | None = None,
+    access: Access = ANYBODY,
 ) -> Any:
     """What `server` (its name, for errors) at `base` answers to a GET of `path`."""
     url = base.rstrip("/") + path
+    base = access.called or base
     try:
-        answer = httpx.get(
-            url,
-            params={key: str(value) for key, value in (params or {}).items()},
-            timeout=TIMEOUT,
-            headers={"Accept": "application/json"},
-            # A proxy set for downloads does not know the servers of this machine or cluster.
-            trust_env=False,
-        )
+        # A proxy set for downloads does not know the servers of this machine or cluster.
+        with httpx.Client(timeout=TIMEOUT, verify=access.tls or True, trust_env=False) as client:
+            answer = client.get(
+                url,
+                params={key: str(value) for key, value in (params or {}).items()},
+                headers={"Accept": "application/json", **access.headers},
+                extensions={"sni_hostname": access.server_name} if access.server_name else {},
+            )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotReachable(server, base, error) from error
     if answer.is_success:
@@ -58,6 +81,7 @@ def get_json(
             pass
     said = " ".join(answer.text.split())[:_EXCERPT]
     raise Refused(
+        server,
         f"{server} answered {answer.status_code} to `{path}`",
         status=answer.status_code,
         where=f"{base}: {said}" if said else base,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from af_otel.backends.http import get_json
+from af_otel.backends.http import ANYBODY, Access, get_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,7 @@ class Prometheus:
     """A Prometheus at `url`."""
 
     url: str
+    access: Access = ANYBODY
 
     def query(self, promql: str, *, at: float | None = None) -> list[Series]:
         """The instant vector (or scalar, as one series without labels) of `promql`, now or `at`."""
@@ -51,7 +52,7 @@ class Prometheus:
         return math.fsum(series.value for series in self.query(promql, at=at))
 
     def _get(self, path: str, **params: str | float) -> Any:
-        return get_json("Prometheus", self.url, path, params)["data"]
+        return get_json("Prometheus", self.url, path, params, self.access)["data"]
 
 
 def _point(point: tuple[float, str]) -> tuple[float, float]:

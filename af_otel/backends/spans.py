@@ -67,6 +67,17 @@ class Span:
         return str(self.resource.get("service.instance.id", ""))
 
     @property
+    def pod(self) -> str:
+        """The pod that the Collector had it from, as `namespace/name`, or ""."""
+        namespace, name = (self.resource.get(f"k8s.{key}.name") for key in ("namespace", "pod"))
+        return f"{namespace or '?'}/{name}" if name else ""
+
+    @property
+    def session(self) -> str:
+        """The id of the session that it is a part of, or ""."""
+        return str(self.attributes.get(names.SESSION_ID) or "")
+
+    @property
     def pending_for(self) -> str:
         """The id of the open span that this one is a marker for, or ""."""
         if not self.attributes.get(names.PENDING):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from af_otel.backends import spans
-from af_otel.backends.http import Refused, get_json
+from af_otel.backends.http import ANYBODY, Access, Refused, get_json
 
 if TYPE_CHECKING:
     from af_otel.backends.spans import Span
@@ -35,6 +35,7 @@ class Tempo:
     """A Tempo at `url`: by id a trace is found at once, by search seconds after its last span."""
 
     url: str
+    access: Access = ANYBODY
 
     def search(
         self,
@@ -57,6 +58,7 @@ class Tempo:
                 "limit": limit,
                 "spss": 1,
             },
+            self.access,
         )
         found = [
             Found(
@@ -74,7 +76,7 @@ class Tempo:
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of a trace in order of their start; none if Tempo has no such trace."""
         try:
-            answer = get_json("Tempo", self.url, f"/api/traces/{trace_id}")
+            answer = get_json("Tempo", self.url, f"/api/traces/{trace_id}", access=self.access)
         except Refused as error:
             if error.status == _NOT_FOUND:
                 return []

@@ -96,7 +96,7 @@ def proofs(report: Report, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def verdict(report: Report, option: str) -> RenderableType:
+def verdict(report: Report, look_at: str) -> RenderableType:
     """What a proven facility deserves to hear."""
     line = Text("Every hop is proven", style="bold green")
     line.append(
@@ -104,7 +104,7 @@ def verdict(report: Report, option: str) -> RenderableType:
         f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
         style="not bold default",
     )
-    return Group(line, Text(f"See the session: {called()} trace {report.session}{option}"))
+    return Group(line, Text(f"See the session: {called()} {look_at}"))
 
 
 def _hops(report: Report, *, wide: bool) -> Table:
@@ -116,8 +116,13 @@ def _hops(report: Report, *, wide: bool) -> Table:
         table.add_column("comes in as", no_wrap=True)
     table.add_column("spans", justify="right", no_wrap=True)
     table.add_column("longest", justify="right", no_wrap=True)
-    table.add_column("Collector", no_wrap=True)
+    keeps = any(hop.at_collector is not None for hop in report.hops)
+    pods = any(hop.pods for hop in report.hops)
+    if keeps:
+        table.add_column("Collector", no_wrap=True)
     table.add_column("Tempo", no_wrap=True)
+    if pods:
+        table.add_column("pod", no_wrap=True)
     for hop in report.hops:
         table.add_row(
             _DONE if hop.proven else _FAILED,
@@ -126,8 +131,9 @@ def _hops(report: Report, *, wide: bool) -> Table:
             *([hop.comes_from] if wide else []),
             str(hop.count),
             "" if hop.seconds is None else duration(hop.seconds),
-            _seen(hop.at_collector, hop.count),
+            *([_seen(bool(hop.at_collector), hop.count)] if keeps else []),
             _seen(hop.in_tempo, hop.count),
+            *([", ".join(hop.pods)] if pods else []),
         )
     return table
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from af_otel.errors import AfOtelError
 from af_otel.local import control
 from af_otel.local.state import State
 from af_otel.local.view import state_option
+
+if TYPE_CHECKING:
+    from af_otel.verify.place import Place
 
 _INTERRUPTED = 130
 
@@ -33,13 +37,12 @@ def verify(
     from af_otel.cli._page import page
     from af_otel.verify.run import Verification
 
-    facility = control.require(State.at(state))
-    _ready(facility.ready, facility.dead, state_option(facility))
+    place = _local(state)
     # A cancelled job cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with shown.Steps(console(), facility.name) as steps:
-            report = Verification(facility, timeout, steps.update).run()
+        with shown.Steps(console(), place.name) as steps:
+            report = Verification(place, timeout, steps.update).run()
     except KeyboardInterrupt:
         typer.echo("Stopped; the synthetic user's server is gone", err=True)
         raise typer.Exit(_INTERRUPTED) from None
@@ -49,18 +52,23 @@ def verify(
         out = page()
         out.print(shown.proofs(report, out.width))
         if report.ok:
-            out.print(shown.verdict(report, state_option(facility)), soft_wrap=True)
-    if report.error is not None:
-        error = report.error
-        raise AfOtelError(
-            f"Broken at `{report.broken}`: {error.what}", where=error.where, hint=error.hint
-        )
+            out.print(shown.verdict(report, place.look_at(report.session)), soft_wrap=True)
+    if report.left is not None:
+        typer.echo(f"warning: {report.left}", err=True)
+    if report.end is not None:
+        raise report.end
 
 
-def _ready(ready: bool, dead: list[str], option: str) -> None:
-    if not ready:
+def _local(state: Path | None) -> Place:
+    from af_otel.verify.local import LocalPlace
+
+    facility = control.require(State.at(state))
+    if not facility.ready:
+        option = state_option(facility)
         raise AfOtelError(
             "The facility is not ready",
-            where=", ".join(f"`{name}` is dead" for name in dead) or "it is starting, or stopping",
+            where=", ".join(f"`{name}` is dead" for name in facility.dead)
+            or "it is starting, or stopping",
             hint=f"see `af-otel status{option}`; `af-otel up{option}` starts again what has died",
         )
+    return LocalPlace(facility)

@@ -1,1 +1,1 @@
-"""A synthetic user of the local facility, and the proof of each hop that its session left."""
+"""A synthetic user of a facility, and the proof of each hop that its session left."""

@@ -11,11 +11,9 @@ from af_otel_semconv import services, spans
 from af_otel.verify.report import HopProof
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from af_otel.backends.spans import Span
-
-PROCESSES = 5  # the fewest that a session with a Dask computation runs through
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,6 @@ class Hop:
     parent: str = ""
     linked: str = ""
     per_cell: bool = False
-    log: str = "jupyterhub"  # the service of the local facility that has this process' log
 
     @property
     def comes_from(self) -> str:
@@ -37,27 +34,52 @@ class Hop:
         return f"linked to `{self.linked}`" if self.linked else "begins the session"
 
 
-HOPS = (
+NOTEBOOK = (
     Hop(spans.SPAWN_SERVER, services.JUPYTERHUB),
     Hop(spans.START_SERVER, services.JUPYTER_SERVER, parent=spans.SPAWN_SERVER),
     Hop(spans.START_KERNEL, services.JUPYTER_SERVER, linked=spans.SPAWN_SERVER),
     Hop(spans.EXECUTE_CELL, services.JUPYTER_SERVER, linked=spans.SPAWN_SERVER, per_cell=True),
     Hop(spans.RUN_CELL, services.JUPYTER_KERNEL, parent=spans.EXECUTE_CELL, per_cell=True),
-    Hop(spans.COMPUTE_GRAPH, services.DASK_SCHEDULER, parent=spans.RUN_CELL, log="dask-scheduler"),
-    Hop(spans.WORKER_SHARE, services.DASK_WORKER, parent=spans.COMPUTE_GRAPH, log="dask-worker-1"),
 )
 
 
+def with_dask(scheduler: str) -> tuple[Hop, ...]:
+    """The hops of a session whose notebook computes on Dask; `scheduler` is the service it is in."""
+    return (
+        *NOTEBOOK,
+        Hop(spans.COMPUTE_GRAPH, scheduler, parent=spans.RUN_CELL),
+        Hop(spans.WORKER_SHARE, services.DASK_WORKER, parent=spans.COMPUTE_GRAPH),
+    )
+
+
 def prove(
-    at_collector: Sequence[Span], in_tempo: Sequence[Span], session_id: str, cells: int
+    hops: Sequence[Hop],
+    at_collector: Sequence[Span] | None,
+    in_tempo: Sequence[Span],
+    session_id: str,
+    cells: int,
+    misplaced: Callable[[Span], str] = lambda _: "",
 ) -> list[HopProof]:
-    """Look at each hop of a session in which `cells` cells were run, by both who should know it."""
+    """Look at each hop of a session in which `cells` cells were run, by all who should know it.
+
+    Parameters
+    ----------
+    at_collector
+        None where the Collector keeps no spans.
+    misplaced
+        What is wrong with where a span in Tempo says that it comes from.
+    """
     proofs = []
-    for hop in HOPS:
-        here = [span for span in in_tempo or at_collector if _is(hop, span)]
+    for hop in hops:
+        here = [span for span in in_tempo or at_collector or () if _is(hop, span)]
         at_least = cells if hop.per_cell else 1
-        seen_first = _problem(hop, at_collector, session_id, at_least)
+        seen_first = (
+            "" if at_collector is None else _problem(hop, at_collector, session_id, at_least)
+        )
         seen_last = _problem(hop, in_tempo, session_id, at_least)
+        if not seen_last:
+            wrong = next((found for span in here if (found := misplaced(span))), "")
+            seen_last = f"a span `{hop.span}` {wrong}" if wrong else ""
         proofs.append(
             HopProof(
                 span=hop.span,
@@ -65,8 +87,9 @@ def prove(
                 comes_from=hop.comes_from,
                 count=len(here),
                 processes=len({span.instance for span in here}),
+                pods=sorted({span.pod for span in here} - {""}),
                 seconds=max((span.seconds for span in here), default=None),
-                at_collector=not seen_first,
+                at_collector=None if at_collector is None else not seen_first,
                 in_tempo=not seen_last,
                 # What never came to the Collector cannot come to Tempo.
                 problem=f"at the Collector: {seen_first}"
@@ -77,6 +100,11 @@ def prove(
             )
         )
     return proofs
+
+
+def fewest_processes(hops: Iterable[Hop]) -> int:
+    """How many processes such a session runs through at least."""
+    return len({hop.service for hop in hops})
 
 
 def processes(spans: Iterable[Span]) -> int:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from websockets.exceptions import WebSocketException
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from af_otel.verify.user import User
+    from af_otel.verify.visitor import Visitor
 
 _MAX_MESSAGE = 64 * 2**20  # bytes; a notebook's plots are some 100 kB each
 _HANDSHAKE = 30  # s; the server waits for the kernel before it accepts
@@ -37,10 +38,17 @@ class Outcome:
 
 
 class Kernel:
-    """A notebook session of `user`'s server with its kernel, and the connection to it."""
+    """A notebook session of `user`'s server with its kernel, and the connection to it.
 
-    def __init__(self, user: User, path: str, kernel_name: str) -> None:
+    Parameters
+    ----------
+    name
+        Of its kernelspec; by default the server's default, if that is Python, else a Python.
+    """
+
+    def __init__(self, user: Visitor, path: str, name: str = "") -> None:
         self._user = user
+        self.name = name or _python(user)
         session = user.server_api(
             "POST",
             "sessions",
@@ -48,21 +56,22 @@ class Kernel:
                 "path": path,
                 "name": path.rpartition("/")[2],
                 "type": "notebook",
-                "kernel": {"name": kernel_name},
+                "kernel": {"name": self.name},
             },
         ).json()
         self.id: str = session["kernel"]["id"]
         self._session_id: str = session["id"]
         self._client = uuid4().hex
         channels = f"{user.server_path}api/kernels/{self.id}/channels"
-        query = f"session_id={self._client}&_xsrf={user.xsrf(user.server_path)}"
-        address = user.base.replace("http", "ws", 1) + f"{channels}?{query}"
+        headers, query = user.websocket(channels)
+        address = user.base.replace("http", "ws", 1) + channels
+        address += "?" + urlencode({"session_id": self._client, **query})
         self._open = contextlib.ExitStack()
         try:
             self._socket = self._open.enter_context(
                 connect(
                     address,
-                    additional_headers={"Cookie": user.cookies_for(channels), "Origin": user.base},
+                    additional_headers={**headers, "Origin": user.base},
                     max_size=_MAX_MESSAGE,
                     open_timeout=_HANDSHAKE,
                     proxy=None,
@@ -166,3 +175,17 @@ class Kernel:
         return AfOtelError(
             "The connection to the kernel is lost", where=f"kernel `{self.id}`: {error}"
         )
+
+
+def _python(user: Visitor) -> str:
+    """The kernelspec that a new notebook would have, or the first of Python."""
+    known = user.server_api("GET", "kernelspecs").json()
+    specs = {name: spec["spec"] for name, spec in known["kernelspecs"].items()}
+    for name in [known["default"], *sorted(specs)]:
+        if str(specs.get(name, {}).get("language", "")).lower() == "python":
+            return str(name)
+    raise AfOtelError(
+        "The user's server has no kernel for Python",
+        where=", ".join(f"`{name}`" for name in sorted(specs)) or "it has no kernels",
+        hint="does the users' image have `ipykernel`?",
+    )

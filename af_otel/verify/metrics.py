@@ -15,17 +15,21 @@ if TYPE_CHECKING:
     from af_otel.backends.spans import Span
 
 
-def wanted(spans: Sequence[Span], cells: int, tasks: int) -> list[MetricProof]:
+def wanted(
+    spans: Sequence[Span], cells: int, tasks: int, scheduler: str = services.DASK_SCHEDULER
+) -> list[MetricProof]:
     """What must have been counted by the very processes that the session's spans come from.
 
     The kernel is the session's alone, so its count is exact; others may use the hub and Dask, too.
     """
     proofs = []
-    for instrument, service, expected in (
+    done = [
         (metrics.SPAWN_DURATION, services.JUPYTERHUB, 1),
         (metrics.CELL_DURATION, services.JUPYTER_KERNEL, cells),
-        (metrics.TASK_DURATION, services.DASK_SCHEDULER, tasks),
-    ):
+    ]
+    if tasks:
+        done.append((metrics.TASK_DURATION, scheduler, tasks))
+    for instrument, service, expected in done:
         # As Prometheus has it: no dots, the unit spelt out; how often something was measured.
         # The instance is the resource's `service.instance.id`.
         series = instrument.name.replace(".", "_") + "_seconds_count"
@@ -35,7 +39,7 @@ def wanted(spans: Sequence[Span], cells: int, tasks: int) -> list[MetricProof]:
                 metric=instrument.name,
                 promql=f'sum({series}{{instance=~"{instances}"}})',
                 expected=expected,
-                exact=service == services.JUPYTER_KERNEL,
+                exact=instrument is metrics.CELL_DURATION,
             )
         )
     return proofs

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from af_otel.errors import AfOtelError
+from af_otel.errors import AfOtelError
 
 Progress = Literal["waiting", "running", "done", "failed"]
 
@@ -40,14 +39,15 @@ class HopProof:
     count: int = 0
     processes: int = 0
     seconds: float | None = None  # of its longest span
-    at_collector: bool = False
+    pods: list[str] = field(default_factory=list)  # where there are pods
+    at_collector: bool | None = None  # None where the Collector keeps no spans
     in_tempo: bool = False
     problem: str = ""
 
     @property
     def proven(self) -> bool:
-        """Whether both saw it, and its links are right."""
-        return self.at_collector and self.in_tempo and not self.problem
+        """Whether all saw it, and its links are right."""
+        return self.at_collector is not False and self.in_tempo and not self.problem
 
 
 @dataclass
@@ -83,11 +83,23 @@ class Report:
     seconds: float = 0.0
     broken: str = ""  # the first hop that is
     error: AfOtelError | None = None
+    left: AfOtelError | None = None  # why not all is cleaned up, after another error
 
     @property
     def ok(self) -> bool:
         """Whether every hop is proven."""
         return not self.broken
+
+    @property
+    def end(self) -> AfOtelError | None:
+        """The error that the command ends with, if it does."""
+        if self.error is None:
+            return None
+        return AfOtelError(
+            f"Broken at `{self.broken}`: {self.error.what}",
+            where=self.error.where,
+            hint=self.error.hint,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """All of it, in the words of the table."""
@@ -117,5 +129,8 @@ class Report:
                 "hint": self.error.hint,
             }
             if self.error
+            else None,
+            "left": {"what": self.left.what, "where": self.left.where, "hint": self.left.hint}
+            if self.left
             else None,
         }

@@ -1,48 +1,35 @@
-"""A synthetic user's visit, from the login form to the last hop of its telemetry."""
+"""A synthetic user's visit, from the front door to the last hop of its telemetry."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import fcntl
-import os
 import re
-import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes as names
-from af_otel_semconv import carriers
+from af_otel_semconv import carriers, services, spans
 from opentelemetry.baggage import get_baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
-from af_otel.backends.http import NotReachable
-from af_otel.backends.prometheus import Prometheus
-from af_otel.backends.tempo import Tempo
+from af_otel.backends.http import NotReachable, Refused
 from af_otel.errors import AfOtelError
-from af_otel.local.view import state_option
 from af_otel.verify import hops, metrics
-from af_otel.verify.collector import SpansFile
+from af_otel.verify.interrupts import held_off
 from af_otel.verify.kernel import Kernel
+from af_otel.verify.place import COLLECTOR, PROMETHEUS, TEMPO
 from af_otel.verify.report import Report, Step
-from af_otel.verify.user import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from af_otel.backends.spans import Span
-    from af_otel.local.facility import Facility
+    from af_otel.verify.place import Place
+    from af_otel.verify.visitor import Visitor
 
-NOTEBOOK = "examples/dimuon.ipynb"
-NAME = "verify"
-# s; from the notebook's end to the last span and metric. They are sent every 1 and 5 s, and Tempo
-# finds a trace two seconds later: what takes longer is not coming.
-PATIENCE = 20.0
-_POLL = 0.3
-_LOG_IN, _SPAWN, _KERNEL, _CELLS, _SPANS, _METRICS, _CLEAN_UP = STEPS = (
-    "log in",
+_SPAWN, _KERNEL, _CELLS, _SPANS, _METRICS, _CLEAN_UP = (
     "spawn server",
     "start kernel",
     "run cells",
@@ -53,82 +40,81 @@ _LOG_IN, _SPAWN, _KERNEL, _CELLS, _SPANS, _METRICS, _CLEAN_UP = STEPS = (
 
 
 class Verification:
-    """One visit to `facility`, told step by step through `changed`."""
+    """One visit to `place`, told step by step through `changed`."""
 
-    def __init__(
-        self, facility: Facility, timeout: float, changed: Callable[[Report], None]
-    ) -> None:
-        self.report = Report(facility.name, steps=[Step(name) for name in STEPS])
-        self._facility = facility
+    def __init__(self, place: Place, timeout: float, changed: Callable[[Report], None]) -> None:
+        steps = (place.enters, _SPAWN, _KERNEL, _CELLS, _SPANS, _METRICS, _CLEAN_UP)
+        self.report = Report(place.name, steps=[Step(name) for name in steps])
+        self._place = place
         self._changed = changed
         self._began, self._began_at = time.monotonic(), time.time()
         self._deadline = self._began + timeout
-        self._option = state_option(facility)
-        self._spans_file = SpansFile(Path(facility.spans_file))
-        self._tempo = Tempo(facility.urls["tempo"])
-        self._prometheus = Prometheus(facility.urls["prometheus"])
         self._spans: list[Span] = []
         self._cells = 0
         self._tasks = 0
 
     def run(self) -> Report:
-        """Go the whole way, or as far as it goes; leave no server behind."""
+        """Go the whole way, or as far as it goes; leave nothing behind."""
         try:
-            with _name(Path(self._facility.state)) as name:
-                self.report.user = name
-                self._visit(name)
+            self._visit()
         except AfOtelError as error:
             self._break(error)
+        finally:
+            # Also when Ctrl-C or a failure ends the visit early, and whatever is pressed then.
+            with held_off():
+                self._clean_up()
         self.report.seconds = time.monotonic() - self._began
         return self.report
 
-    def _visit(self, name: str) -> None:
-        hub = self._facility.hub
-        with User(hub["url"], name, hub["password"]) as user:
-            with self._step(_LOG_IN, "jupyterhub") as step:
-                user.log_in()
-                step.detail = f"as `{name}`"
-            try:
-                self._session(user)
-            except AfOtelError as error:
-                self._break(error)
-            finally:
-                # Also when Ctrl-C or a failure ends the visit early.
-                with self._step(_CLEAN_UP, "jupyterhub") as step:
-                    user.stop_server()
-                    user.log_out()
-                    step.detail = "the server is stopped, the user logged out"
-
-    def _session(self, user: User) -> None:
-        with self._step(_SPAWN, "jupyterhub") as step:
+    def _visit(self) -> None:
+        with self._step(self._place.enters, services.JUPYTERHUB) as step:
+            user = self._place.enter(self._left, lambda detail: self._say(step, detail))
+            self.report.user = user.name
+        with self._step(_SPAWN, services.JUPYTERHUB) as step:
             user.spawn(self._left())
             step.detail = "its server answers"
         with contextlib.ExitStack() as stack:
-            with self._step(_KERNEL, "jupyterhub") as step:
-                kernel = stack.enter_context(Kernel(user, NOTEBOOK, "python3"))
+            with self._step(_KERNEL, services.JUPYTER_SERVER) as step:
+                kernel = stack.enter_context(Kernel(user, self._place.notebook))
                 variable = f"__import__('os').environ.get({carriers.ENV_BAGGAGE!r}, '')"
                 said = kernel.ask(self._left(), baggage=variable)["baggage"]
-                self.report.session = _session_id(ast.literal_eval(said))
-                step.detail = "python3, over the websocket"
-            with self._step(_CELLS, "jupyterhub") as step:
+                known = self._place.session(_session_id(ast.literal_eval(said)))
+                self.report.session = known
+                step.detail = f"{kernel.name}, over the websocket"
+            with self._step(_CELLS, services.JUPYTER_KERNEL) as step:
                 self._run_cells(user, kernel, step)
-            self._look(_SPANS, self._find_spans)
-            self._look(_METRICS, self._find_metrics)
+            # It sends what it has counted when it ends, and need not be waited for.
             kernel.shut_down()
+        self._look(_SPANS, self._find_spans)
+        self._look(_METRICS, self._find_metrics)
 
-    def _run_cells(self, user: User, kernel: Kernel, step: Step) -> None:
-        params = {"type": "notebook", "content": "1"}
-        notebook = user.server_api("GET", f"contents/{NOTEBOOK}", params=params).json()["content"]
-        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    def _clean_up(self) -> None:
+        try:
+            with self._step(_CLEAN_UP, services.JUPYTERHUB) as step:
+                step.detail = self._place.leave()
+        except AfOtelError as error:
+            if self.report.error is None:
+                self._break(error)
+            else:
+                self.report.left = error
+
+    def _run_cells(self, user: Visitor, kernel: Kernel, step: Step) -> None:
+        what = self._place.notebook
+        self._say(step, "what is there is looked at")
+        cells = self._place.cells(user, kernel, self._left)
         for number, cell in enumerate(cells, 1):
-            step.detail = f"{number} of {len(cells)} of `{NOTEBOOK}`"
-            self._changed(self.report)
-            outcome = kernel.run("".join(cell["source"]), self._left())
+            self._say(step, f"{number} of {len(cells)} of `{what}`")
+            outcome = kernel.run(cell.source, self._left())
             if outcome.status != "ok":
                 raise AfOtelError(
-                    f"Cell `{cell.get('id', number)}` of `{NOTEBOOK}` did not run",
+                    f"Cell `{cell.name}` of `{what}` did not run",
                     where=outcome.error or f"the kernel says `{outcome.status}`",
-                    hint=f"log in to {self._facility.hub['url']} and run it there",
+                    hint=self._place.advice(cell.about) if cell.about else "",
+                )
+            if cell.prints and cell.prints not in outcome.text:
+                raise AfOtelError(
+                    f"Cell `{cell.name}` of `{what}` did not print `{cell.prints}`",
+                    where=f"it printed `{outcome.text.strip()}`",
                 )
             self._cells += 1
             # The notebook says how many tasks it sends; the last thing it prints is what it found.
@@ -136,15 +122,19 @@ class Verification:
             self._tasks += int(tasks[1]) if tasks else 0
             lines = outcome.text.strip().splitlines()
             self.report.result = lines[-1] if lines else self.report.result
-        step.detail = f"{self._cells} of `{NOTEBOOK}`: {self.report.result}"
+        step.detail = f"{self._cells} of `{what}`: {self.report.result}"
 
     def _find_spans(self, step: Step) -> None:
-        report, every = self.report, self._spans_file.read()
-        if not report.session:
-            report.session = self._guess(every)
-        at_collector = hops.of_session(every, report.session)
-        in_tempo = self._tempo.session(report.session, start=self._began_at) if every else []
-        report.hops = hops.prove(at_collector, in_tempo, report.session, self._cells)
+        report, place = self.report, self._place
+        every = place.at_collector()
+        report.session = report.session or place.session("")
+        at_collector = None if every is None else hops.of_session(every, report.session)
+        in_tempo = []
+        if report.session and every != []:
+            in_tempo = place.tempo.session(report.session, start=self._began_at)
+        report.hops = hops.prove(
+            place.hops, at_collector, in_tempo, report.session, self._cells, place.misplaced
+        )
         report.processes = hops.processes(in_tempo)
         step.detail = (
             f"{len(in_tempo)} in {len({span.trace_id for span in in_tempo})} traces "
@@ -152,69 +142,66 @@ class Verification:
         )
         self._spans = in_tempo
         broken = next((hop for hop in report.hops if not hop.proven), None)
-        if broken is None and report.processes >= hops.PROCESSES:
+        fewest = hops.fewest_processes(place.hops)
+        if broken is None and report.processes >= fewest:
             return
-        if not every:
+        if not place.heard():
             raise _NotYet(
-                "collector",
-                "No span has arrived at the Collector",
-                where=self._facility.urls["collector_otlp"],
-                hint=self._read("collector"),
+                COLLECTOR, "No span has arrived at the Collector", where=place.collector()
             )
         if broken is None:
             raise _NotYet(
                 "processes",
-                f"The session's spans are of {report.processes} processes, "
-                f"fewer than {hops.PROCESSES}",
+                f"The session's spans are of {report.processes} processes, fewer than {fewest}",
                 where=f"`service.instance.id` of session `{report.session}`",
-                hint=f"look at them: `af-otel trace {report.session}{self._option}`",
+                hint=f"look at them: `af-otel {place.look_at(report.session)}`",
             )
-        hop = next(hop for hop in hops.HOPS if hop.span == broken.span)
+        lost_behind = broken.at_collector or (in_tempo == [] and broken.at_collector is None)
         raise _NotYet(
             broken.span,
             broken.problem[0].upper() + broken.problem[1:],
             where=f"session `{report.session}`" if report.session else "no session's id anywhere",
-            hint=self._read(hop.log if not broken.at_collector else "tempo"),
+            about=TEMPO if lost_behind and report.session else broken.service,
         )
 
     def _find_metrics(self, step: Step) -> None:
+        prometheus = self._place.prometheus
         if not self.report.metrics:
-            self.report.metrics = metrics.wanted(self._spans, self._cells, self._tasks)
-        if metrics.look(self._prometheus, self.report.metrics, self._began_at):
+            scheduler = next(
+                (hop.service for hop in self._place.hops if hop.span == spans.COMPUTE_GRAPH), ""
+            )
+            self.report.metrics = metrics.wanted(self._spans, self._cells, self._tasks, scheduler)
+        if metrics.look(prometheus, self.report.metrics, self._began_at):
             step.detail = f"{len(self.report.metrics)} have counted it"
             return
         broken = next(metric for metric in self.report.metrics if not metric.proven)
         raise _NotYet(
             broken.metric,
             f"`{broken.metric}` rose by {broken.increase:g} where {broken.expected:g} was done",
-            where=f"`{broken.promql}` at {self._prometheus.url}",
-            hint=self._read("collector"),
+            where=f"`{broken.promql}` at {prometheus.url}",
+            about=COLLECTOR,
         )
 
     def _look(self, name: str, look: Callable[[Step], None]) -> None:
         """Look again and again, until all is there or patience ends."""
-        with self._step(name, "collector") as step:
-            deadline = min(self._deadline, time.monotonic() + PATIENCE)
+        with self._step(name, COLLECTOR) as step:
+            deadline = min(self._deadline, time.monotonic() + self._place.patience)
             while True:
                 try:
                     look(step)
-                except NotReachable as error:
-                    # Named as the service is: `tempo`, `prometheus`.
-                    hop = error.server.lower()
-                    missing = _NotYet(hop, error.what, where=error.where, hint=self._read(hop))
+                except (NotReachable, Refused) as error:
+                    hop = {"Tempo": TEMPO, "Prometheus": PROMETHEUS}[error.server]
+                    missing = _NotYet(hop, error.what, where=error.where, about=hop)
                 except _NotYet as error:
                     missing = error
                 else:
                     return
                 if time.monotonic() > deadline:
+                    # What is to be read may have to be fetched, so it is only now.
+                    missing.hint = missing.hint or self._place.advice(missing.about or COLLECTOR)
                     raise missing
                 self._changed(self.report)
-                time.sleep(_POLL)
-
-    def _guess(self, spans: list[Span]) -> str:
-        """The session of the server spawned last, when the kernel does not know its own."""
-        spawns = [span for span in spans if span.name == hops.HOPS[0].span]
-        return str(spawns[-1].attributes.get(names.SESSION_ID, "")) if spawns else ""
+                time.sleep(self._place.poll)
 
     def _left(self) -> float:
         left = self._deadline - time.monotonic()
@@ -222,15 +209,16 @@ class Verification:
             raise AfOtelError(
                 "The time for the whole verification is over",
                 where=f"{time.monotonic() - self._began:.0f} s after its begin",
-                hint="give it more with `--timeout`; is this machine very busy?",
+                hint="give it more with `--timeout`; is all very busy?",
             )
         return left
 
-    def _read(self, log: str) -> str:
-        return f"read `af-otel logs {log}{self._option}`"
+    def _say(self, step: Step, detail: str) -> None:
+        step.detail = detail
+        self._changed(self.report)
 
     @contextlib.contextmanager
-    def _step(self, name: str, log: str) -> Iterator[Step]:
+    def _step(self, name: str, about: str) -> Iterator[Step]:
         step = next(step for step in self.report.steps if step.name == name)
         step.progress, step.began = "running", time.monotonic()
         self._changed(self.report)
@@ -238,7 +226,7 @@ class Verification:
             yield step
         except AfOtelError as error:
             step.progress = "failed"
-            error.hint = error.hint or self._read(log)
+            error.hint = error.hint or self._place.advice(about)
             self.report.broken = self.report.broken or getattr(error, "hop", "") or name
             raise
         except BaseException:
@@ -262,32 +250,9 @@ def _session_id(carried: str) -> str:
 
 
 class _NotYet(AfOtelError):
-    """Something is missing, which may still be on its way."""
+    """Something is missing, which may still be on its way; `about` is who may know where it is."""
 
-    def __init__(self, hop: str, what: str, *, where: str, hint: str) -> None:
+    def __init__(self, hop: str, what: str, *, where: str, hint: str = "", about: str = "") -> None:
         super().__init__(what, where=where, hint=hint)
         self.hop = hop
-
-
-@contextlib.contextmanager
-def _name(state: Path) -> Iterator[str]:
-    """A user name that no other verification here has now; few names, used again and again."""
-    directory = state / "verify"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    number = 1
-    while True:
-        name = NAME if number == 1 else f"{NAME}-{number}"
-        descriptor = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            number += 1
-            continue
-        try:
-            # The hub gives what is missing: the notebook of the version that runs now.
-            shutil.rmtree(state / "home" / name / "examples", ignore_errors=True)
-            yield name
-        finally:
-            os.close(descriptor)
-        return
+        self.about = about

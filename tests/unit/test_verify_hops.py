@@ -12,6 +12,7 @@ from af_otel.verify import hops
 from af_otel.verify.collector import SpansFile
 
 SESSION = "5e55"
+HOPS = hops.with_dask("dask-scheduler")
 
 
 def span(name, service, trace, number, parent="", links=()):
@@ -45,7 +46,7 @@ def session():
 
 def first_problem(spans, cells=1):
     every = list(spans.values())
-    proofs = hops.prove(every, every, SESSION, cells)
+    proofs = hops.prove(HOPS, every, every, SESSION, cells)
     return next(((proof.span, proof.problem) for proof in proofs if not proof.proven), None)
 
 
@@ -57,7 +58,7 @@ def test_session_with_every_link_is_proven():
     assert hops.processes(spans.values()) == 8
 
 
-@pytest.mark.parametrize("hop", hops.HOPS, ids=lambda hop: hop.span)
+@pytest.mark.parametrize("hop", HOPS, ids=lambda hop: hop.span)
 def test_missing_span_breaks_its_hop(hop):
     """The first hop without its span is the one that is named."""
     spans = session()
@@ -125,10 +126,42 @@ def test_every_cell_counts():
 def test_what_the_collector_has_and_tempo_has_not_is_told_so():
     """The Collector saw all: what is missing was lost behind it."""
     every = list(session().values())
-    *_, last = hops.prove(every, every[:-1], SESSION, 1)
+    *_, last = hops.prove(HOPS, every, every[:-1], SESSION, 1)
 
     assert (last.at_collector, last.in_tempo) == (True, False)
     assert last.problem == "in Tempo: no span `worker share` of `dask-worker`"
+
+
+def test_collector_that_keeps_no_spans_is_not_asked():
+    """What is proven then is proven by Tempo alone; what is missing is missing there."""
+    every = list(session().values())
+    *_, before, last = hops.prove(HOPS, None, every[:-1], SESSION, 1)
+
+    assert before.proven
+    assert before.at_collector is None
+    assert last.problem == "in Tempo: no span `worker share` of `dask-worker`"
+
+
+def test_span_from_elsewhere_breaks_its_hop():
+    """The place knows where a span must come from; what it says is told of the span."""
+
+    def misplaced(span):
+        return "is from nowhere" if span.service == "jupyter-kernel" else ""
+
+    every = list(session().values())
+    proofs = hops.prove(HOPS, every, every, SESSION, 1, misplaced)
+
+    assert [proof.problem for proof in proofs if not proof.proven] == [
+        "in Tempo: a span `run cell` is from nowhere"
+    ]
+
+
+def test_session_without_dask_has_fewer_hops_and_processes():
+    """A notebook's own come first; a scheduler inside the kernel is no process of its own."""
+    assert HOPS[: len(hops.NOTEBOOK)] == hops.NOTEBOOK
+    assert hops.fewest_processes(hops.NOTEBOOK) == 3
+    assert hops.fewest_processes(hops.with_dask("jupyter-kernel")) == 4
+    assert hops.fewest_processes(HOPS) == 5
 
 
 def test_spans_that_forgot_their_session_are_seen_with_it():
