@@ -142,7 +142,9 @@ class Cluster:
     @contextlib.contextmanager
     def dropped(self, sources: Sequence[str], destinations: Sequence[str]) -> Iterator[None]:
         """Lose every packet between these addresses, as a policy without a matching rule does."""
-        rules = [("-s", one, "-d", other, "-j", "DROP") for one in sources for other in destinations]
+        rules = [
+            ("-s", one, "-d", other, "-j", "DROP") for one in sources for other in destinations
+        ]
         done = []
         try:
             for rule in rules:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SUITE = "bookworm"  # its Python is 3.11
 MIRROR = "http://deb.debian.org/debian"  # where apt has none of Debian's
-PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6", "libatomic1")
+PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6", "libatomic1", "iptables")
 UNNEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 PYTHON = "/opt/venv/bin/python"
