@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from af_otel.kubernetes.errors import NotFound, from_answer
+from af_otel.kubernetes.errors import NotFound, Unreachable, from_answer
 from af_otel.kubernetes.refs import Resource
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ class Api:
             for item in said["resources"]
             if "/" not in item["name"]
         }
+
+    def everything(self) -> list[Resource]:
+        """Every kind that the cluster serves, each in the version that it prefers."""
+        found = list(self.resources("v1").values())
+        for group in self.request("GET", "/apis")["groups"]:
+            # A group may be another server's, such as the metrics server, which may be down.
+            with contextlib.suppress(Unreachable):
+                found += self.resources(group["preferredVersion"]["groupVersion"]).values()
+        return found
 
     def may(
         self,

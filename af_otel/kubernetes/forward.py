@@ -13,6 +13,7 @@ import websocket
 
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import NotFound
+from af_otel.kubernetes.pods import is_ready
 from af_otel.kubernetes.refs import Ref
 from af_otel.kubernetes.streams import open_stream
 
@@ -149,14 +150,6 @@ class _Forwarding:
             )
         wanted = chosen.get("targetPort", self._port)
         return pod["metadata"]["name"], _number(pod, wanted)
-
-
-def is_ready(pod: dict[str, Any]) -> bool:
-    """Whether a pod serves, and goes on to."""
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return not pod["metadata"].get("deletionTimestamp") and any(
-        each["type"] == "Ready" and each["status"] == "True" for each in conditions
-    )
 
 
 def _number(pod: dict[str, Any], port: int | str) -> int:

@@ -74,6 +74,14 @@ def is_alive(pod: Mapping[str, Any]) -> bool:
     ) not in {"Succeeded", "Failed"}
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod serves, and goes on to."""
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return not pod["metadata"].get("deletionTimestamp") and any(
+        each["type"] == "Ready" and each["status"] == "True" for each in conditions
+    )
+
+
 def version_of(pod: Mapping[str, Any]) -> str:
     """The version of ours in a pod; empty without."""
     return str((pod["metadata"].get("annotations") or {}).get(INJECTED, ""))

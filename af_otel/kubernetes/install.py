@@ -1,0 +1,224 @@
+"""An install from its plan to its end: apply, wait, inject, restart the hub.
+
+What injects comes last: until then nothing of the facility's own notices anything, and a Collector
+that cannot start has no one waiting for it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from af_otel.errors import AfOtelError
+from af_otel.kubernetes import apply, facts, inventory, plan, pulls, restart, wait
+from af_otel.kubernetes.errors import Forbidden
+from af_otel.kubernetes.inventory import Inventory, Revision
+from af_otel.kubernetes.objects import notes, render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from af_otel.facility import Facility
+    from af_otel.kubernetes.client import Cluster
+    from af_otel.kubernetes.plan import Plan
+    from af_otel.kubernetes.progress import Progress
+    from af_otel.kubernetes.refs import Ref
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before the first change.
+
+    Parameters
+    ----------
+    before, during, after
+        The inventory of what is installed, if anything is; what is found if this is interrupted;
+        and what it leaves.
+    hub
+        The hub's pods that a restart gives what is installed by then.
+    """
+
+    facility: Facility
+    before: Inventory | None
+    during: Inventory
+    after: Inventory
+    plan: Plan
+    payload: str
+    hub: Sequence[dict[str, Any]]
+    notes: Sequence[str] = ()
+
+    @property
+    def injects(self) -> bool:
+        """Whether a policy injects; else it is the charts' values or the pod templates that do."""
+        return any(apply.is_injection(change) for change in self.plan.changes)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether all is there as it should be."""
+        return self.plan.empty and self.before == self.after
+
+
+@dataclass
+class Outcome:
+    """How an install went.
+
+    Parameters
+    ----------
+    pulled
+        Seconds of it in which images were pulled.
+    """
+
+    seconds: float = 0.0
+    pulled: float = 0.0
+    restarted: int = 0
+    applied: list[Ref] = field(default_factory=list)
+
+
+def prepare(cluster: Cluster, facility: Facility) -> Prepared:
+    """Render, compare, and change nothing.
+
+    Raises
+    ------
+    AfOtelError
+        Something else is installed there, or rights are lacking.
+    """
+    before = _installed(cluster, facility)
+    known = facts.read(cluster, facility)
+    objects = render(facility, known)
+    return _prepared(
+        cluster, facility, before, Revision.of(facility, objects), objects, notes(facility, known)
+    )
+
+
+def prepare_rollback(cluster: Cluster, facility: Facility, before: Inventory) -> Prepared:
+    """Compare with what was installed before, from the inventory.
+
+    Raises
+    ------
+    AfOtelError
+        There is nothing to go back to, or its payload is gone.
+    """
+    revision = before.previous
+    if revision is None:
+        raise AfOtelError(
+            "There is nothing to go back to",
+            where=f"the inventory in `{before.namespace}` knows one version only",
+            hint="`af-otel install` with an older facility.yaml goes back as well",
+        )
+    gone = [ref for ref in revision.payloads if cluster.get(ref) is None]
+    if gone:
+        raise AfOtelError(
+            "The payload to go back to is not there any more",
+            where=", ".join(map(str, gone)),
+            hint=f"install it with af-otel {revision.af_otel}",
+        )
+    objects = [obj for obj in revision.objects if not inventory.is_light(obj)]
+    return _prepared(cluster, facility, before, revision, objects, ())
+
+
+def _prepared(
+    cluster: Cluster,
+    facility: Facility,
+    before: Inventory | None,
+    revision: Revision,
+    objects: Sequence[dict[str, Any]],
+    said: Sequence[str],
+) -> Prepared:
+    during = (before or Inventory(facility.name, facility.namespace, ())).begin(
+        revision, revision.refs
+    )
+    # A revision's payload is not in its manifests; that of the one before is for the way back.
+    spare = during.previous.payloads if during.previous else []
+    kept = [ref for ref in spare if before is not None and ref in before.refs]
+    made = plan.make(
+        cluster,
+        facility.name,
+        objects,
+        installed=before.refs if before else (),
+        kept=[*revision.payloads, *kept],
+    )
+    after = during.complete([*revision.refs, *kept])
+    if before is not None and before.current and _same(before.current, revision):
+        after = replace(after, current=before.current)  # since the time at which that was applied
+    payload = next((ref.name for ref in revision.payloads), "")
+    injects = any(ref.kind in apply.INJECTION for ref in revision.refs)
+    hub = restart.outdated(cluster, facility, payload) if injects else []
+    return Prepared(facility, before, during, after, made, payload, hub, tuple(said))
+
+
+def _same(first: Revision, second: Revision) -> bool:
+    return (first.af_otel, first.facility, first.objects) == (
+        second.af_otel,
+        second.facility,
+        second.objects,
+    )
+
+
+def _installed(cluster: Cluster, facility: Facility) -> Inventory | None:
+    before = inventory.read(cluster, facility.namespace)
+    if before is not None and before.facility != facility.name:
+        raise AfOtelError(
+            f"Facility `{before.facility}` is installed in namespace `{facility.namespace}`",
+            where=f"this one is `{facility.name}`",
+            hint="choose another `namespace` in facility.yaml, or uninstall that one first",
+        )
+    try:
+        found = inventory.find(cluster)
+    except Forbidden:
+        return before  # who may not see other namespaces' Secrets will not find one there, either
+    for other in found:
+        if other.facility == facility.name and other.namespace != facility.namespace:
+            raise AfOtelError(
+                f"Facility `{facility.name}` is installed in namespace `{other.namespace}`",
+                where=f"facility.yaml says `namespace: {facility.namespace}`",
+                hint=f"`af-otel uninstall --namespace {other.namespace}` first, or set it back",
+            )
+    return before
+
+
+def carry_out(
+    cluster: Cluster,
+    prepared: Prepared,
+    progress: Progress,
+    *,
+    timeout: float,
+    take_back: bool = False,
+    restart_hub: bool = True,
+) -> Outcome:
+    """Make it so; doing it again completes what was interrupted."""
+    began, since = time.monotonic(), dt.datetime.now(dt.timezone.utc)
+    facility, changes = prepared.facility, prepared.plan.changes
+    apply.refuse_what_stands_in_the_way(prepared.plan, take_back=take_back)
+    place = [each for each in changes if each.ref.kind == "Namespace"]
+    inject = [each for each in changes if apply.is_injection(each)]
+    rest = [each for each in changes if each not in place and each not in inject]
+    apply.objects(cluster, place, progress, take_back=take_back)
+    if not prepared.nothing_to_do:
+        apply.inventory(cluster, prepared.during, progress)
+    apply.objects(cluster, rest, progress, take_back=take_back)
+    wanted = [change.ref for change in rest if change.desired is not None]
+    wait.workloads(cluster, wanted, progress, timeout)
+    apply.objects(cluster, inject, progress, take_back=take_back)
+    apply.deletions(cluster, changes, progress)
+    if not prepared.nothing_to_do:
+        apply.inventory(cluster, prepared.after, progress)
+    if prepared.hub and restart_hub:
+        restart.hub(
+            cluster, facility, prepared.hub, progress, lambda: undo(cluster, prepared, progress)
+        )
+    places = {change.ref.namespace for change in rest if change.ref.namespace}
+    return Outcome(
+        time.monotonic() - began,
+        pulls.seconds(cluster, {*places, facility.hub.namespace}, since),
+        len(prepared.hub) if restart_hub else 0,
+        [change.ref for change in prepared.plan.of("create", "change")],
+    )
+
+
+def undo(cluster: Cluster, prepared: Prepared, progress: Progress) -> None:
+    """Take out what injects, and nothing else; the next install puts it back."""
+    for change in reversed(prepared.plan.changes):
+        if apply.is_injection(change):
+            apply.delete(cluster, change.ref, progress)
