@@ -44,7 +44,7 @@ NOTEBOOK = (
 
 
 def with_dask(scheduler: str) -> tuple[Hop, ...]:
-    """The hops of a session whose notebook computes on Dask; `scheduler` is the service it is in."""
+    """The hops of a session that computes on Dask; `scheduler` is the service which that is in."""
     return (
         *NOTEBOOK,
         Hop(spans.COMPUTE_GRAPH, scheduler, parent=spans.RUN_CELL),

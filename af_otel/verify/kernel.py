@@ -75,6 +75,7 @@ class Kernel:
                     max_size=_MAX_MESSAGE,
                     open_timeout=_HANDSHAKE,
                     proxy=None,
+                    ssl=user.tls,
                 )
             )
         except (WebSocketException, OSError) as error:

@@ -14,6 +14,7 @@ import httpx
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from types import TracebackType
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT = 30  # s; a hub that spawns answers late
 _SILENCE = 30  # s; the hub's own keepalives come every 8 s: silence beyond that is an end
-_POLL = 0.1  # s
+POLL = 0.1  # s
 
 
 class Visitor(abc.ABC):
@@ -31,20 +32,25 @@ class Visitor(abc.ABC):
     ----------
     hub
         Where the facility's front door is, without `/hub`.
+    tls
+        How its certificate is checked, where that is not as the system does.
     """
 
     stop_timeout = 30.0  # s; a server that is still starting has to be waited for
 
-    def __init__(self, hub: str, name: str, base_url: str = "/", **client: Any) -> None:
+    def __init__(
+        self, hub: str, name: str, base_url: str = "/", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.base = hub.rstrip("/")
         self.name = name
+        self.tls = tls
         # Proxies are for the way out; the hub is near.
         self.http = httpx.Client(
             base_url=self.base,
             follow_redirects=True,
             timeout=REQUEST_TIMEOUT,
             trust_env=False,
-            **client,
+            verify=tls or True,
         )
         self.hub_path = f"{base_url}hub/"
         self.server_path = f"{base_url}user/{quote(name)}/"
@@ -101,7 +107,7 @@ class Visitor(abc.ABC):
             # The stream ended early, as behind a proxy with little patience: watch on.
             if not self.has_server():
                 raise AfOtelError("The spawn failed", where=f"the hub: {said or 'no server'}")
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _progress(self, deadline: float) -> Iterator[dict[str, Any]]:
         """What the hub says to the page on which a user waits, until then at most."""
@@ -137,7 +143,7 @@ class Visitor(abc.ABC):
                     where=f"`{self.base}{self.hub_path}home`",
                     hint=f"stop it there by hand, logged in as `{self.name}` or as an admin",
                 )
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def hub_api(
         self, method: str, path: str, *, allowed: tuple[int, ...] = (), **options: Any

@@ -1,0 +1,89 @@
+"""Run in the hub's pod by the hub's own Python: makes, or removes, what lets a verification in.
+
+A service in the hub's database, whose role and token are good for one user alone. The hub reads its
+database at each request, so nothing is restarted; and a hub that starts forgets what its
+configuration does not name. Standard library and JupyterHub 4 to 6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any
+
+USAGE = "hub_script.py PID (make|remove) USER SECONDS"
+# Of the service and its role. Not the user's: nobody may delete who has their own name.
+NAME = "af-otel-verifier"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the token, or nothing, as JSON."""
+    if len(arguments) != 4:  # noqa: PLR2004
+        sys.exit(USAGE)
+    pid, action, user, seconds = arguments
+    # A configuration prints as it likes: stdout is the answer's alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        app = hub_of(int(pid))
+        app.init_db()
+        remove(app.db)
+        answer = {}
+        if action == "make":
+            answer = {"token": make(app.db, user, int(seconds))}
+    print(json.dumps(answer))
+
+
+def hub_of(pid: int) -> Any:
+    """The hub with the environment, the directory, the options and the configuration of `pid`."""
+    with open(f"/proc/{pid}/environ", "rb") as environ:  # noqa: PTH123
+        for entry in environ.read().decode(errors="surrogateescape").split("\0"):
+            key, found, value = entry.partition("=")
+            if found:
+                os.environ[key] = value
+    os.environ["AF_OTEL_DISABLED"] = "true"
+    os.chdir(f"/proc/{pid}/cwd")
+    with open(f"/proc/{pid}/cmdline", "rb") as cmdline:  # noqa: PTH123
+        command = cmdline.read().decode().rstrip("\0").split("\0")
+    # `python /usr/local/bin/jupyterhub OPTION ...` or `python -m jupyterhub OPTION ...`
+    options = command[3:] if command[1] == "-m" else command[2:]
+
+    from jupyterhub.app import JupyterHub
+
+    app = JupyterHub()
+    app.parse_command_line(options)
+    app.load_config_file(app.config_file)
+    return app
+
+
+def make(db: Any, user: str, seconds: int) -> Any:
+    """A token that expires."""
+    from jupyterhub import orm
+
+    scopes = [f"{scope}!user={user}" for scope in ("admin:users", "servers", "access:servers")]
+    role = orm.Role(name=NAME, description="af-otel verify", scopes=scopes)
+    service = orm.Service(name=NAME)
+    if hasattr(orm.Service, "from_config"):
+        # As if a configuration had named it: a hub that starts removes those that none names.
+        service.from_config = True
+    service.roles.append(role)
+    db.add_all([role, service])
+    db.commit()
+    return service.new_api_token(note="af-otel verify", expires_in=seconds, scopes=scopes)
+
+
+def remove(db: Any) -> None:
+    """What an earlier run, or this one, has made."""
+    from jupyterhub import orm
+
+    role = orm.Role.find(db, NAME)
+    if role is not None and (role.users or role.groups):
+        sys.exit(f"role {NAME} is given to users: it is not af-otel's")
+    for found in (orm.Service.find(db, NAME), role):
+        if found is not None:
+            db.delete(found)
+    db.commit()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
