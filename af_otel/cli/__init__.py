@@ -10,6 +10,7 @@ import typer
 from af_otel import __version__
 from af_otel.cli.down import down
 from af_otel.cli.env import env
+from af_otel.cli.init import init
 from af_otel.cli.logs import logs
 from af_otel.cli.payload import payload
 from af_otel.cli.run import run
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 _HERE = "A facility on this machine"
+_CLUSTER = "A facility on Kubernetes"
 _LOOK = "What was seen"
 _INJECT = "Injection"
 
@@ -49,6 +51,7 @@ def af_otel(
 
 for command in (up, down, status, logs):
     app.command(rich_help_panel=_HERE)(command)
+app.command(rich_help_panel=_CLUSTER)(init)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(verify)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)

@@ -1,0 +1,269 @@
+"""What was found, as a facility.yaml that an operator likes to read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from af_otel.facility.discovery.page import Page
+from af_otel.facility.model import NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from af_otel.facility.discovery.found import Found
+
+_POLICIES_FROM = "1.36"
+_API_PORT = 8081  # the model's default
+_TRACES = {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+_METRICS = {
+    "remote_write": {"endpoint": "http://prometheus.monitoring:9090/api/v1/write"},
+    "query": "http://prometheus.monitoring:9090",
+}
+
+
+def write(found: Found, *, name: str = "", schema: str = "") -> Page:
+    """The file for what was found; `schema` is where editors find the fields."""
+    page = Page()
+    if schema:
+        page.lines.append(f"# yaml-language-server: $schema={schema}")
+    version = ".".join(map(str, found.version))
+    page.comment(
+        f"A facility for af-otel, found by `af-otel init` on {found.host} (Kubernetes {version}). "
+        "Yours to change: what is left out has a default, and `af-otel validate` checks the rest."
+    )
+    for item in found.unread:
+        page.comment(f"Could not be read, so have a look yourself: {item.what} ({item.hint}).")
+    page.lines.append("")
+    chosen = name or found.hub.facility
+    source = (
+        "" if name else "the release's name" if chosen == found.hub.release else "its namespace's"
+    )
+    page.field(
+        "name",
+        chosen,
+        "in all telemetry as `service.namespace`" + (f"; {source}" if source else ""),
+    )
+    page.field(
+        "namespace",
+        NAMESPACE,
+        "where the Collector will run; for Secrets named here, too",
+    )
+    _hub(page, found)
+    _dask(page, found)
+    _injection(page, found, version)
+    _destinations(page, found)
+    _collector(page, found)
+    _grafana(page, found)
+    return page
+
+
+def _hub(page: Page, found: Found) -> None:
+    hub = found.hub
+    page.section("hub", f"JupyterHub: {hub}.")
+    page.field("namespace", hub.namespace, indent=2)
+    page.field("selector", hub.selector, indent=2)
+    if hub.service:
+        page.field("service", hub.service, f"port {hub.port}", indent=2)
+        if hub.port != _API_PORT:
+            page.field("port", hub.port, indent=2)
+    else:
+        page.field(
+            "service", "hub", "no Service leads to the hub's pod: name it here", indent=2, off=True
+        )
+        page.to_do.append("`hub.service`: the Service of the hub's API")
+    if hub.proxy:
+        page.field("proxy", hub.proxy, "the front door, for `af-otel verify`", indent=2)
+    else:
+        page.field(
+            "proxy",
+            "proxy-public",
+            "no Service leads to a proxy: name the front door",
+            indent=2,
+            off=True,
+        )
+        page.to_do.append("`hub.proxy`: the Service of the front door, for `af-otel verify`")
+    if hub.base_url != "/":
+        page.field("base_url", hub.base_url, indent=2)
+    page.section("users", f"Users' servers: {found.users.note}.")
+    page.field("namespaces", found.users.namespaces, indent=2)
+    page.field("selector", found.users.selector, indent=2)
+
+
+def _dask(page: Page, found: Found) -> None:
+    if found.hub.coffea_casa:
+        page.lines.append("")
+        page.comment(
+            "Coffea-Casa: Dask's scheduler runs in the user's pod, and is injected with it. Its "
+            "workers run in HTCondor, outside of this cluster, where the injection does not reach."
+        )
+    if not found.dask:
+        page.lines.append("")
+        page.example(
+            "Neither dask-gateway nor dask-kubernetes was found. Where Dask has pods of its own:",
+            {"dask": [{"namespaces": [found.hub.namespace], "selector": {"app": "dask"}}]},
+        )
+        return
+    page.section("dask")
+    for item in found.dask:
+        page.comment(f"{item.what}" + (f"; {item.note}" if item.note else ""), indent=2)
+        page.field("- namespaces", item.namespaces, indent=2)
+        page.field("  selector", item.selector, indent=2)
+
+
+def _injection(page: Page, found: Found, version: str) -> None:
+    page.lines.append("")
+    page.lines.append("injection:")
+    if found.policies:
+        about = f"`policy`: Kubernetes {version} has MutatingAdmissionPolicy"
+    else:
+        route = "helm" if found.hub.chart else "env"
+        about = f"`{route}`: policies need Kubernetes {_POLICIES_FROM}, and this is {version}"
+    page.field("route", "auto", about, indent=2)
+
+
+def _destinations(page: Page, found: Found) -> None:
+    lacking = {
+        "traces": ("tempo", _TRACES) if not found.tempos else None,
+        "metrics": ("prometheus", _METRICS) if not found.prometheuses else None,
+    }
+    examples = {signal: what[1] for signal, what in lacking.items() if what}
+    own = [what[0] for what in lacking.values() if what]
+    names = " and no ".join(name.capitalize() for name in own)
+    about = f"No {names} was found"
+    if found.partial:
+        about += (
+            ", but not everywhere could be looked. Fill in, or `af-otel install --with-backends`:"
+        )
+        page.to_do.append(f"`destinations`: the addresses of your {names.replace('no ', '')}")
+    else:
+        about += ", so af-otel brings its own (`backends`). If you have one elsewhere:"
+    if len(examples) == len(lacking):
+        page.lines.append("")
+        page.example(about, {"destinations": examples})
+    else:
+        page.section("destinations")
+        if found.tempos:
+            _traces(page, found)
+        if found.prometheuses:
+            _metrics(page, found)
+        if examples:
+            page.example(about, examples, indent=2)
+    if own and not found.partial:
+        page.section("backends", "Servers of af-otel's own: one replica each, for a start.")
+        for name in own:
+            page.field(name, True, indent=2)
+
+
+def _traces(page: Page, found: Found) -> None:
+    tempo, *others = found.tempos
+    page.comment(tempo.what + _also(others), indent=2)
+    page.lines.append("  traces:")
+    page.field("endpoint", tempo.endpoint, indent=4)
+    if tempo.protocol != "http":
+        page.field("protocol", tempo.protocol, "its Service has no port 4318", indent=4)
+    if tempo.query:
+        page.field("query", tempo.query, indent=4)
+    else:
+        page.field(
+            "query",
+            "http://tempo.monitoring:3200",
+            "where `verify` and Grafana look up",
+            indent=4,
+            off=True,
+        )
+        page.to_do.append("`destinations.traces.query`: Tempo's HTTP API, for `verify` and Grafana")
+
+
+def _metrics(page: Page, found: Found) -> None:
+    server, *others = found.prometheuses
+    page.comment(server.what + _also(others), indent=2)
+    for note in server.notes:
+        page.comment(f"Note: {note}.", indent=2)
+        if not server.remote_write:
+            page.to_do.append(f"`destinations.metrics`: {server.what}: {note}")
+    page.lines.append("  metrics:")
+    if server.remote_write:
+        page.field("remote_write", {"endpoint": server.remote_write}, indent=4)
+    else:
+        page.field("scrape", server.scrape, indent=4)
+        monitor: dict[str, Any] = {}
+        if server.labels:
+            monitor["labels"] = server.labels
+        if server.monitor_namespace:
+            monitor["namespace"] = server.monitor_namespace
+        if monitor:
+            page.field("monitor", monitor, "what that Prometheus selects by", indent=4)
+    page.field("query", server.query, indent=4)
+
+
+def _also(others: Sequence[Any]) -> str:
+    if not others:
+        return "."
+    return f". Not taken: {'; '.join(item.what for item in others)}."
+
+
+def _collector(page: Page, found: Found) -> None:
+    known = ", ".join(f"`{name}`" for name in found.storage_classes)
+    fields: list[tuple[str, Any, str]] = []
+    if found.default_class:
+        about = f"Its queue is on disk, of the default storage class, `{found.default_class}`."
+        fields.append(("storage", {"size": "5Gi"}, ""))
+    elif found.storage_classes:
+        about = f"Its queue is on disk; no storage class is the default: one of {known}."
+        fields.append(("storage", {"size": "5Gi", "class": found.storage_classes[0]}, ""))
+    else:
+        about = "Its queue is on disk, if there is a storage class: none was found."
+    if found.node_selector:
+        fields.append(("node_selector", found.node_selector, "as the hub"))
+    if found.tolerations:
+        fields.append(("tolerations", _tolerations(found.tolerations), "as the hub"))
+    if not fields:
+        page.lines.append("")
+        page.example(
+            f"The Collector. {about}", {"collector": {"storage": {"size": "5Gi", "class": "fast"}}}
+        )
+        return
+    page.section("collector", f"The Collector. {about}")
+    for name, value, beside in fields:
+        page.field(name, value, beside, indent=2)
+
+
+def _tolerations(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    known = ("key", "operator", "value", "effect", "tolerationSeconds")
+    return [{key: item[key] for key in known if item.get(key) is not None} for item in given]
+
+
+def _grafana(page: Page, found: Found) -> None:
+    if not found.grafanas:
+        page.lines.append("")
+        page.example(
+            "No Grafana was found. If there is one with sidecars, what they look for, and where:",
+            {
+                "grafana": {
+                    "namespace": "monitoring",
+                    "labels": {"grafana_dashboard": "1"},
+                    "data_source_labels": {"grafana_datasource": "1"},
+                }
+            },
+        )
+        return
+    grafana, *others = found.grafanas
+    what = grafana.what + _also(others)
+    if not grafana.dashboards and not grafana.data_sources:
+        page.section(
+            "grafana", f"{what} It has no sidecar that would find dashboards or data sources."
+        )
+        page.field("dashboards", False, indent=2)
+        page.field("data_sources", False, indent=2)
+        return
+    page.section("grafana", what)
+    if grafana.dashboards:
+        page.field("labels", grafana.dashboards, "what its sidecar looks for", indent=2)
+    else:
+        page.field("dashboards", False, "no sidecar looks for them", indent=2)
+    if grafana.data_sources:
+        page.field("data_source_labels", grafana.data_sources, indent=2)
+    else:
+        page.field("data_sources", False, "no sidecar looks for them", indent=2)
+    if grafana.namespace:
+        page.field("namespace", grafana.namespace, "where its sidecar looks", indent=2)
