@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from af_otel.metrics import _names, _registry
+from af_otel.metrics import _callbacks, _names, _registry
 from af_otel.metrics._instruments import Counter, Gauge
 from af_otel.metrics._warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -26,6 +26,7 @@ class Training:
     """
 
     def __init__(self, name: str, labels: Mapping[str, Any]) -> None:
+        self._given = name, dict(labels)
         given = {"training": name, **labels}
         self._labels = _names.labels("training", given)
         self._checked = Gauge("user.training", "", "")  # its checks of numbers, and nothing else
@@ -58,6 +59,33 @@ class Training:
                 _registry.points.add(full, key, number)
         self._logs.add(1, **self._labels)
 
+    def xgboost(self) -> Any:
+        """Return a callback for `xgboost.train(callbacks=[...])` and the estimators'."""
+        return _callbacks.xgboost(self)
+
+    def lightgbm(self) -> Callable[[Any], None]:
+        """Return a callback for `lightgbm.train(callbacks=[...])` and `fit(callbacks=[...])`."""
+        return _callbacks.lightgbm(self)
+
+    def keras(self) -> Any:
+        """Return a callback for Keras' `model.fit(callbacks=[...])`."""
+        return _callbacks.keras(self)
+
+    def lightning(self) -> Any:
+        """Return a callback for PyTorch Lightning's `Trainer(callbacks=[...])`."""
+        return _callbacks.lightning(self)
+
+    def sklearn(self, scoring: Any = None) -> Any:
+        """Return a callback for `estimator.set_callbacks(...)`, from scikit-learn 1.9 on.
+
+        `scoring` is as of `sklearn.metrics.check_scoring`, and computed in each iteration.
+        """
+        return _callbacks.sklearn(self, scoring)
+
+    def sklearn_monitor(self) -> Callable[..., bool]:
+        """Return a `monitor` for the `fit` of scikit-learn's `GradientBoosting*`."""
+        return _callbacks.sklearn_monitor(self)
+
     def _key(self, dataset: str) -> tuple[tuple[str, str], ...]:
         key = self._keys.get(dataset)
         if key is None:
@@ -80,6 +108,10 @@ class Training:
             full = f"{_names.PREFIX}training.{cleaned}"
         self._names[name] = full
         return full
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process by name: there it is that one's own."""
+        return Training, self._given
 
     def __enter__(self) -> Self:
         return self
