@@ -17,6 +17,7 @@ from opentelemetry import baggage, context, metrics, trace
 from . import identity
 from ._labels import Bounded, slug
 from ._patch import Patches, quiet
+from .pods import Pods
 from .session import Session, Sessions, with_session
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ class Spawns:
         begin, finish = quiet(self._begin), quiet(self._finish)
         adopt = quiet(self._sessions.adopt)
         free = quiet(_Reflectors(patches).free)
+        follow = quiet(Pods(self._sessions, patches).follow)
 
         async def spawn(original: Any, user: Any, *args: Any, **kwargs: Any) -> Any:
             free()
+            follow()
             session = begin(user, kwargs.get("server_name", args[0] if args else ""))
             if session is None or session.context is None:
                 return await original(user, *args, **kwargs)
