@@ -53,7 +53,9 @@ class Jupyter(Server):
         session = uuid.uuid4().hex
         url = f"{self.url.replace('http', 'ws', 1)}/api/kernels/{kernel_id}/channels"
         with connect(
-            f"{url}?session_id={session}&token={self.token}",
+            f"{url}?session_id={session}",
+            # A hub's servers take no token from an address.
+            additional_headers={"Authorization": f"token {self.token}"},
             subprotocols=[protocol] if protocol else None,
             open_timeout=TIMEOUT,
             max_size=None,

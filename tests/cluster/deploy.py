@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import kubernetes
 import yaml
+from jupyters import Jupyter
 from servers import wait_for
 
 from cluster import images, recipes
@@ -82,6 +83,12 @@ class DeployedFacility:
         pod: str = wait_for(server, f"the server of {user}", timeout)["state"]["pod_name"]
         return pod
 
+    def notebook(self, user: str) -> Jupyter:
+        """The user's running server as the user reaches it: through the front door."""
+        token = self.call("POST", f"/users/{user}/tokens", {"note": "a test"})["token"]
+        url = f"{self.url}/user/{user}"
+        return Jupyter(user, [], {}, self.cluster.state, url, url=url, token=token)
+
     def stop_server(self, user: str, timeout: float = 60) -> None:
         self.call("DELETE", f"/users/{user}/server")
         wait_for(
@@ -125,18 +132,12 @@ def deploy(
             "data": config,
         }
     )
+    names = {"namespace": namespace, "release": release}
+    hub = _objects("jupyterhub", **names, checksum=_digest(config["jupyterhub_config.py"]))
     router = textwrap.indent((MANIFESTS / "router.py").read_text(), " " * 4)
-    checksum = hashlib.sha256((json.dumps(config) + router).encode()).hexdigest()
-    cluster.apply(
-        *_objects("jupyterhub", namespace=namespace, release=release, checksum=checksum),
-        namespace=namespace,
-    )
-    cluster.apply(
-        *_objects(
-            "dask-gateway", namespace=namespace, release=release, checksum=checksum, router=router
-        ),
-        namespace=namespace,
-    )
+    settings = (MANIFESTS / "dask-gateway.yaml").read_text() + router
+    gateway = _objects("dask-gateway", **names, router=router, checksum=_digest(settings))
+    cluster.apply(*hub, *gateway, namespace=namespace)
     wait_until_deployed(cluster, namespace)
     service = cluster.core.read_namespaced_service("proxy-public", namespace)
     facility = DeployedFacility(
@@ -190,6 +191,11 @@ def _tokens(cluster: Cluster, namespace: str) -> dict[str, str]:
 def _objects(name: str, **values: str) -> list[dict[str, Any]]:
     text = (MANIFESTS / f"{name}.yaml").read_text()
     return list(yaml.safe_load_all(string.Template(text).safe_substitute(values)))
+
+
+def _digest(text: str) -> str:
+    """Of what a pod reads when it starts: with another one, its Deployment makes a new pod."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _answers(facility: DeployedFacility) -> bool:
