@@ -8,15 +8,19 @@ from typing import Annotated
 import typer
 
 from af_otel import __version__
+from af_otel.cli.diff import diff
 from af_otel.cli.down import down
 from af_otel.cli.env import env
 from af_otel.cli.init import init
+from af_otel.cli.install import install
 from af_otel.cli.logs import logs
 from af_otel.cli.payload import payload
 from af_otel.cli.run import run
 from af_otel.cli.status import status
 from af_otel.cli.trace import trace
+from af_otel.cli.uninstall import uninstall
 from af_otel.cli.up import up
+from af_otel.cli.upgrade import upgrade
 from af_otel.cli.verify import verify
 from af_otel.errors import AfOtelError
 
@@ -52,6 +56,10 @@ def af_otel(
 for command in (up, down, status, logs):
     app.command(rich_help_panel=_HERE)(command)
 app.command(rich_help_panel=_CLUSTER)(init)
+app.command(rich_help_panel=_CLUSTER)(install)
+app.command(rich_help_panel=_CLUSTER)(diff)
+app.command(rich_help_panel=_CLUSTER)(upgrade)
+app.command(rich_help_panel=_CLUSTER)(uninstall)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(verify)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)

@@ -1,0 +1,127 @@
+"""What the commands for a cluster share: their options, the facility's file, the connection."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from af_otel.errors import AfOtelError
+from af_otel.facility import FILE, Facility, read
+
+if TYPE_CHECKING:
+    from af_otel.kubernetes.client import Cluster
+
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--facility",
+        "-f",
+        metavar="FILE",
+        help="The facility's file.  [default: facility.yaml]",
+        show_default=False,
+    ),
+]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--kubeconfig",
+        metavar="FILE",
+        help="Which cluster, and as whom.  [default: $KUBECONFIG, else ~/.kube/config]",
+        show_default=False,
+    ),
+]
+ContextOption = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="A context of the kubeconfig."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=1, help="How long to wait for what runs or ends."),
+]
+
+INTERRUPTED = 130
+_HINT = "`af-otel init` writes one from what it finds in the cluster"
+
+
+def facility_file(path: Path | None) -> Path:
+    """The facility's file: the one named, or that of the working directory.
+
+    Raises
+    ------
+    AfOtelError
+        It is not there.
+    """
+    found = path or Path(FILE)
+    if not found.is_file():
+        raise AfOtelError(f"There is no `{found}`", where=str(Path.cwd()), hint=_HINT)
+    return found
+
+
+def open_cluster(kubeconfig: Path | None, context: str | None) -> Cluster:
+    """Connect; late, as not every command needs the packages for it."""
+    from af_otel.kubernetes.client import Cluster
+
+    return Cluster.connect(kubeconfig, context)
+
+
+def open_facility(cluster: Cluster, path: Path | None, *, with_backends: bool = False) -> Facility:
+    """The facility of a file; with the backends that it was installed with.
+
+    Whoever has said `--with-backends` once need not remember it: without it, what they hold would
+    be deleted.
+    """
+    from af_otel.kubernetes import inventory
+
+    file = facility_file(path)
+    if with_backends:
+        return read(file, with_backends=True)
+    try:
+        wide = read(file, with_backends=True)
+    except AfOtelError:
+        return read(file)  # the mistakes as they are without
+    installed = inventory.read(cluster, wide.namespace)
+    current = installed.current.facility if installed and installed.current else {}
+    had = any((current.get("backends") or {}).get(name) for name in ("prometheus", "tempo"))
+    return wide if had and current.get("name") == wide.name else read(file)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, and end the command if the answer is no.
+
+    Raises
+    ------
+    AfOtelError
+        There is nobody to ask.
+    """
+    if yes:
+        return
+    if not _somebody_there():
+        raise AfOtelError(
+            "Nobody is there to confirm it, and nothing was changed",
+            where="standard input is no terminal",
+            hint="`--yes` goes ahead without asking; `--dry-run` only shows the plan",
+        )
+    if not typer.confirm(question, err=True):
+        typer.echo("Nothing was changed", err=True)
+        raise typer.Exit(1)
+
+
+def _somebody_there() -> bool:
+    import sys
+
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def options(facility: Path | None, kubeconfig: Path | None, context: str | None) -> str:
+    """The same cluster and file for another command."""
+    given = {"-f": facility, "--kubeconfig": kubeconfig, "--context": context}
+    return "".join(f" {name} {value}" for name, value in given.items() if value)
+
+
+def end_like_ctrl_c() -> None:
+    """Have a cancelled job say what it leaves, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,120 @@
+"""A plan for people: what would be made, changed and deleted, and what that sets off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from af_otel.cli._story import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from af_otel.kubernetes.install import Prepared
+    from af_otel.kubernetes.plan import Change, Plan
+    from af_otel.kubernetes.removal import Removal
+
+_SIGNS = {
+    "create": ("+", "green"),
+    "change": ("~", "yellow"),
+    "delete": ("-", "red"),
+    "foreign": ("!", "bold red"),
+}
+_LINES = {"+": "green", "-": "red", "@": "dim"}
+
+
+def changes(plan: Plan, *, full: bool) -> RenderableType:
+    """A line for each object that would not stay as it is; of those that change, what.
+
+    Parameters
+    ----------
+    full
+        Also the whole of what would be made or deleted.
+    """
+    parts: list[RenderableType] = []
+    table = _table()
+    for change in plan.changes:
+        if change.action == "same":
+            continue
+        sign, style = _SIGNS[change.action]
+        table.add_row(
+            Text(sign, style=style),
+            change.action if change.action != "foreign" else "in the way",
+            change.ref.kind,
+            Text(_place(change), overflow="fold"),
+            Text(change.why, style=style),
+        )
+        shown = full or change.action == "change"
+        if shown and change.diff:
+            parts += [table, Padding(_diff(change), (0, 0, 0, 4))]
+            table = _table()
+    parts.append(table)
+    same = len(plan.of("same"))
+    if same:
+        parts.append(Text(f"{count(same, 'object')} as they should be", style="dim"))
+    return Group(*parts)
+
+
+def consequences(prepared: Prepared, *, restart: bool) -> list[str]:
+    """What an install does to what is not its own."""
+    said = []
+    for pod in prepared.hub:
+        meta = pod["metadata"]
+        where = f"Pod `{meta['name']}` of the hub in `{meta['namespace']}`"
+        said.append(
+            f"{where} is started anew, so that it is injected; users' servers run on meanwhile"
+            if restart
+            else f"{where} stays untraced until it is started anew"
+        )
+    return [*said, *prepared.notes]
+
+
+def removal(plan: Removal) -> RenderableType:
+    """What an uninstall takes, and what it leaves."""
+    table = _table()
+    for ref in plan.objects:
+        place = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+        table.add_row(Text("-", style="red"), "delete", ref.kind, Text(place), "")
+    if plan.namespace:
+        place = plan.inventory.namespace
+        table.add_row(Text("-", style="red"), "delete", "Namespace", Text(place), "")
+    for ref, why in plan.stays.items():
+        place = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+        table.add_row("", "leave", ref.kind, Text(place), Text(why, style="yellow"))
+    return table
+
+
+def as_json(plan: Plan) -> list[dict[str, Any]]:
+    """The changes, without what stays as it is."""
+    return [change.as_json() for change in plan.changes if change.action != "same"]
+
+
+def _place(change: Change) -> str:
+    ref = change.ref
+    return f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+
+
+def _diff(change: Change) -> Text:
+    text = Text()
+    lines: Sequence[str] = change.diff
+    for line in lines:
+        text.append(line + "\n", style=_LINES.get(line[:1], ""))
+    for field, manager in (change.owners or {}).items():
+        text.append(f"`{field}` was set by `{manager}`\n", style="yellow")
+    text.rstrip()
+    return text
+
+
+def _table() -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(width=1)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
