@@ -61,6 +61,19 @@ def facility_file(path: Path | None) -> Path:
     return found
 
 
+def is_cluster(facility: Path | None, state: Path | None) -> bool:
+    """Whether a command means a facility on a cluster, or the one on this machine.
+
+    Raises
+    ------
+    typer.BadParameter
+        It says both.
+    """
+    if facility is not None and state is not None:
+        raise typer.BadParameter("a facility is on a cluster or on this machine: name one")
+    return facility is not None or (state is None and Path(FILE).is_file())
+
+
 def open_cluster(kubeconfig: Path | None, context: str | None) -> Cluster:
     """Connect; late, as not every command needs the packages for it."""
     from af_otel.kubernetes.client import Cluster
@@ -116,7 +129,7 @@ def _somebody_there() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def options(facility: Path | None, kubeconfig: Path | None, context: str | None) -> str:
+def options_of(facility: Path | None, kubeconfig: Path | None, context: str | None) -> str:
     """The same cluster and file for another command."""
     given = {"-f": facility, "--kubeconfig": kubeconfig, "--context": context}
     return "".join(f" {name} {value}" for name, value in given.items() if value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from af_otel.verify.report import Report
 
 BLOCKED = 3
-VERIFY = 120.0  # seconds for the proof, but its clean-up
 
 
 @dataclass(frozen=True)
@@ -98,55 +96,38 @@ def preflight(cluster: Cluster, facility: Facility, *, force: bool) -> None:
         Tell, and go on.
     """
     from af_otel.checks import context, run
+    from af_otel.cli._checks import Progress, page, verdict
     from af_otel.kubernetes import facts
 
     screen = console()
     look = context.live(facility, cluster, lambda: facts.read(cluster, facility))
-    with screen.status("Checking the cluster") if screen.is_terminal else nullcontext():
-        report = run.run(look)
-    for finding in report.findings:
-        if finding.severity != "info":
-            screen.print(
-                f"{finding.severity}: {finding.what}\n  where: {finding.where}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+    with Progress(screen) as progress:
+        report = run.run(look, progress=progress.update)
+    if report.blocks or report.count("warns"):
+        for line in page(report, screen.width if screen.is_terminal else None):
+            screen.print(line, soft_wrap=True)
+    else:
+        screen.print(verdict(report), soft_wrap=True)
     if report.blocks and not force:
         raise typer.Exit(BLOCKED)
 
 
 def finish(cluster: Cluster, prepared: Prepared, wishes: Wishes, *, verify: bool) -> None:
     """All that follows a plan, and how it went: on stderr, and as JSON if that is wanted."""
+    from af_otel.cli.verify import of_cluster
+
     outcome = carry_out(cluster, prepared, wishes)
     content = as_json(prepared, outcome)
     proof: Report | None = None
     if outcome is not None:
         if verify and prepared.injects and wishes.restart:
-            proof = _verify(cluster, prepared.facility)
+            proof = of_cluster(cluster, prepared.facility, options=wishes.options)
             content["verification"] = proof.as_json()
         tell(outcome, wishes, proof)
     if wishes.as_json:
         typer.echo(json.dumps(content, indent=2))
     if proof is not None and proof.end is not None:
         raise proof.end
-
-
-def _verify(cluster: Cluster, facility: Facility) -> Report:
-    from af_otel.cli import _verification as shown
-    from af_otel.verify.cluster import ClusterPlace
-    from af_otel.verify.run import Verification
-
-    with shown.Steps(console(), facility.name) as steps:
-        try:
-            return Verification(ClusterPlace(cluster, facility), VERIFY, steps.update).run()
-        except KeyboardInterrupt:
-            pass
-    typer.echo(
-        "Stopped; the synthetic user is gone. All is installed: `af-otel verify` proves it",
-        err=True,
-    )
-    raise typer.Exit(INTERRUPTED)
 
 
 def show(prepared: Prepared, wishes: Wishes) -> None:

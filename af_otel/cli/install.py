@@ -64,7 +64,7 @@ def install(
     changed. Only objects of its own are changed; users' running servers are left alone.
     """
     from af_otel.cli import _installing as shared
-    from af_otel.cli._cluster import open_cluster, open_facility, options
+    from af_otel.cli._cluster import open_cluster, open_facility, options_of
     from af_otel.kubernetes.install import prepare
 
     cluster = open_cluster(kubeconfig, context)
@@ -78,7 +78,7 @@ def install(
         take_back=force_conflicts,
         as_json=as_json,
         timeout=timeout,
-        options=options(facility, kubeconfig, context),
+        options=options_of(facility, kubeconfig, context),
     )
     shared.preflight(cluster, described, force=force_checks)
     prepared = prepare(cluster, described)

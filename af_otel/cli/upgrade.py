@@ -47,7 +47,7 @@ def upgrade(
     started anew if what is injected is another one; users' pods get it when they next start.
     """
     from af_otel.cli import _installing as shared
-    from af_otel.cli._cluster import open_cluster, open_facility, options
+    from af_otel.cli._cluster import open_cluster, open_facility, options_of
     from af_otel.kubernetes import install, inventory
 
     cluster = open_cluster(kubeconfig, context)
@@ -66,7 +66,7 @@ def upgrade(
         take_back=force_conflicts,
         as_json=as_json,
         timeout=timeout,
-        options=options(facility, kubeconfig, context),
+        options=options_of(facility, kubeconfig, context),
     )
     if rollback:
         prepared = install.prepare_rollback(cluster, described, before)
