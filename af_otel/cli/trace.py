@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from af_otel.cli._cluster import ContextOption, FileOption, KubeconfigOption
 from af_otel.cli._local import JsonOption, StateOption
+from af_otel.cli._where import is_cluster
+
+if TYPE_CHECKING:
+    from af_otel.backends.tempo import Tempo
 
 
 def trace(
@@ -20,7 +27,10 @@ def trace(
         ),
     ] = "last",
     *,
+    facility: FileOption = None,
     state: StateOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
     tempo: Annotated[
         str | None, typer.Option(metavar="URL", help="A Tempo, instead of the facility's.")
     ] = None,
@@ -34,11 +44,15 @@ def trace(
 ) -> None:
     """Tell what a session, or one trace, did: each span under what set it off."""
     from af_otel.backends import find
-    from af_otel.backends.tempo import Tempo
     from af_otel.cli._page import page
     from af_otel.cli._story import Lines, heading
 
-    story = find.story(Tempo(tempo or _of_facility(state)), what, whole_session=whole_session)
+    with contextlib.ExitStack() as stack:
+        if tempo is None and is_cluster(facility, state):
+            server = stack.enter_context(_of_cluster(facility, kubeconfig, context))
+        else:
+            server = _at(tempo or _of_facility(state))
+        story = find.story(server, what, whole_session=whole_session)
     if as_json:
         json.dump(story.as_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -48,6 +62,24 @@ def trace(
         console.print(line)
     console.print()
     console.print(Lines(story, console.width, everything=everything).table)
+
+
+def _at(url: str) -> Tempo:
+    from af_otel.backends.tempo import Tempo
+
+    return Tempo(url)
+
+
+@contextlib.contextmanager
+def _of_cluster(
+    facility: Path | None, kubeconfig: Path | None, context: str | None
+) -> Iterator[Tempo]:
+    from af_otel.cli._cluster import open_cluster, open_facility
+    from af_otel.verify import reach
+
+    cluster = open_cluster(kubeconfig, context)
+    with reach.tempo(cluster, open_facility(cluster, facility)) as tempo:
+        yield tempo
 
 
 def _of_facility(state: Path | None) -> str:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from af_otel.cli._cluster import (
+    INTERRUPTED,
+    ContextOption,
+    FileOption,
+    KubeconfigOption,
+    end_like_ctrl_c,
+)
 from af_otel.cli._local import JsonOption, StateOption, console
+from af_otel.cli._where import is_cluster, options_of
 from af_otel.errors import AfOtelError
 from af_otel.local import control
 from af_otel.local.state import State
@@ -17,35 +24,78 @@ from af_otel.local.view import state_option
 
 if TYPE_CHECKING:
     from af_otel.verify.place import Place
+    from af_otel.verify.report import Report
 
-_INTERRUPTED = 130
+_LOCALLY, _ON_A_CLUSTER = 120, 600  # s; on a cluster, images may have to be pulled
 
 
 def verify(
+    facility: FileOption = None,
     state: StateOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A profile of the hub's spawn form.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An answer to the hub's spawn form; repeatable."),
+    ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="For all of it, but the clean-up.")
-    ] = 120,
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            help=f"For all of it, but the clean-up: {_LOCALLY} if not told otherwise, "
+            f"{_ON_A_CLUSTER} on a cluster.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Log in, spawn, run the example notebook, and prove each hop of what that left.
+    """Be a user: spawn, run a notebook, and prove each hop of what that left.
 
-    A hop is proven when its spans are at the Collector and in Tempo, with parents and links right,
-    and Prometheus has counted what was done. The first that is not is named, with what to do.
+    A hop is proven when its spans are in Tempo, with parents, links and origin right, and
+    Prometheus has counted what was done. The first that is not is named, with what to do.
+    With a facility's file (`-f`, or facility.yaml here) it is the facility on that cluster, and
+    the user is made for the occasion; else the one on this machine.
     """
+    place: Place
+    if is_cluster(facility, state):
+        place = _on_a_cluster(
+            facility,
+            kubeconfig,
+            context,
+            {**({"profile": profile} if profile else {}), **_pairs(option or [])},
+        )
+    else:
+        place = _local(state)
+    report = _visit(place, timeout or (_ON_A_CLUSTER if is_cluster(facility, state) else _LOCALLY))
+    _end(report, place, as_json=as_json)
+
+
+def _visit(place: Place, timeout: float) -> Report:
     from af_otel.cli import _verification as shown
-    from af_otel.cli._page import page
     from af_otel.verify.run import Verification
 
-    place = _local(state)
     # A cancelled job cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with shown.Steps(console(), place.name) as steps:
-            report = Verification(place, timeout, steps.update).run()
-    except KeyboardInterrupt:
-        typer.echo("Stopped; the synthetic user's server is gone", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+    end_like_ctrl_c()
+    with shown.Steps(console(), place.name) as steps:
+        verification = Verification(place, timeout, steps.update)
+        try:
+            return verification.run()
+        except KeyboardInterrupt:
+            # Of an interrupted visit, only a clean-up that failed is an error.
+            left = verification.report.error
+    typer.echo(f"warning: {left}" if left else "Stopped; nothing is left of its user", err=True)
+    raise typer.Exit(INTERRUPTED)
+
+
+def _end(report: Report, place: Place, *, as_json: bool) -> None:
+    """Print what was found, and end as it did."""
+    from af_otel.cli import _verification as shown
+    from af_otel.cli._page import page
+
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -57,6 +107,27 @@ def verify(
         typer.echo(f"warning: {report.left}", err=True)
     if report.end is not None:
         raise report.end
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"`{each}` is no NAME=VALUE", param_hint="--option")
+        pairs[name] = value
+    return pairs
+
+
+def _on_a_cluster(
+    facility: Path | None, kubeconfig: Path | None, context: str | None, answers: dict[str, Any]
+) -> Place:
+    from af_otel.cli._cluster import open_cluster, open_facility
+    from af_otel.verify.cluster import ClusterPlace
+
+    cluster = open_cluster(kubeconfig, context)
+    described = open_facility(cluster, facility)
+    return ClusterPlace(cluster, described, answers, options_of(facility, kubeconfig, context))
 
 
 def _local(state: Path | None) -> Place:

@@ -35,7 +35,15 @@ _LAST_METRICS = 90  # s; every process sends its numbers once a minute
 
 
 class ClusterPlace:
-    """The facility of a facility.yaml, and a user who is there for the time of the visit."""
+    """The facility of a facility.yaml, and a user who is there for the time of the visit.
+
+    Parameters
+    ----------
+    answers
+        To the hub's spawn form; by default the hub's own defaults hold.
+    options
+        What a command needs to find the same facility, with a space before it.
+    """
 
     enters = "enter the hub"
     notebook = "verify.ipynb"
@@ -45,8 +53,8 @@ class ClusterPlace:
         self,
         cluster: Cluster,
         facility: Facility,
-        options: Mapping[str, Any] | None = None,
-        file: str = "",
+        answers: Mapping[str, Any] | None = None,
+        options: str = "",
     ) -> None:
         self.name = facility.name
         self.hops: Sequence[Hop] = hops.NOTEBOOK
@@ -54,8 +62,8 @@ class ClusterPlace:
         self.patience = seconds(facility.sampling.wait) + _LAST_METRICS
         self._cluster = cluster
         self._facility = facility
-        self._options = dict(options or {})
-        self._file = file
+        self._answers = dict(answers or {})
+        self._options = options
         self._undo = Undo()
         self._pods = Pods(cluster, facility)
         self._user: Caller | None = None
@@ -81,7 +89,7 @@ class ClusterPlace:
             self._undo.add("the token", lambda: pod.remove_token(USER))
             token = pod.make_token(USER, max(_TOKEN_LIVES, left() + _CLEAN_UP_TAKES))
         user = self._undo.enter(
-            Caller(door.url, USER, token, hub.base_url, self._options, door.tls)
+            Caller(door.url, USER, token, hub.base_url, self._answers, door.tls)
         )
         model = user.who()
         self._synthetic = bool({"admin:users", f"{SCOPES[0]}!user={USER}"} & set(model["scopes"]))
@@ -186,7 +194,7 @@ class ClusterPlace:
 
     def look_at(self, session: str) -> str:
         """The same file says where Tempo is."""
-        return f"trace {session}{self._file}"
+        return f"trace {session}{self._options}"
 
 
 def _who_may_spawn(model: dict[str, Any]) -> str:

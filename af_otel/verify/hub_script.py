@@ -53,6 +53,7 @@ def hub_of(pid: int) -> Any:
     app = JupyterHub()
     app.parse_command_line(options)
     app.load_config_file(app.config_file)
+    app.upgrade_db = False  # the hub's own business, and done
     return app
 
 
