@@ -1,4 +1,4 @@
-"""Write docs/telemetry.md from the constants in instrumentations/semconv.
+"""Write what docs/ has of the code: names of telemetry, and the fields of facility.yaml.
 
 python tools/generate_docs.py [--check]
 """
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes, metrics, services, spans
 
+from af_otel.facility.read import schema_text
+from af_otel.facility.reference import reference
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "docs" / "telemetry.md"
+DOCS = ROOT / "docs"
 HEAD = """# Telemetry: every name
 
 Made by `tools/generate_docs.py` from `instrumentations/semconv`: change it there.
@@ -82,14 +85,24 @@ def page() -> str:
     )
 
 
+PAGES = {
+    "telemetry.md": page,
+    "facility.md": reference,
+    "facility.schema.json": schema_text,
+}
+
+
 def main() -> None:
-    """Write the page, or with --check say whether it is as it should be."""
+    """Write the pages, or with --check say whether they are as they should be."""
     if "--check" in sys.argv[1:]:
-        if not TARGET.exists() or TARGET.read_text() != page():
-            sys.exit(f"{TARGET.name} is not what the constants say: run {Path(__file__).name}")
+        for name, made in PAGES.items():
+            target = DOCS / name
+            if not target.exists() or target.read_text(encoding="utf-8") != made():
+                sys.exit(f"{name} is not what the code says: run {Path(__file__).name}")
         return
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(page())
+    DOCS.mkdir(exist_ok=True)
+    for name, made in PAGES.items():
+        (DOCS / name).write_text(made(), encoding="utf-8")
 
 
 if __name__ == "__main__":

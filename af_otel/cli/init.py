@@ -180,14 +180,15 @@ def _tell(found: Found, page: Page) -> None:
     places = ", ".join(f"`{name}`" for name in found.users.namespaces)
     table.add_row("Hub", Text(str(found.hub)))
     table.add_row("Users", Text(f"in {places}: {found.users.note}"))
-    for title, items in (
-        ("Dask", found.dask),
-        ("Traces", found.tempos),
-        ("Metrics", found.prometheuses),
-        ("Grafana", found.grafanas),
+    own = "none found" if found.partial else "none found; af-otel brings its own"
+    for title, items, without in (
+        ("Dask", found.dask, "none found"),
+        ("Traces", found.tempos, own),
+        ("Metrics", found.prometheuses, own),
+        ("Grafana", found.grafanas, "none found"),
     ):
         what = "; ".join(item.what for item in items)
-        table.add_row(title, Text(what or "none found", style="" if what else "yellow"))
+        table.add_row(title, Text(what or without, style="" if what else "yellow"))
     version = ".".join(map(str, found.version))
     screen.print(f"On {found.host}, Kubernetes {version}:", highlight=False)
     screen.print(table)

@@ -55,13 +55,13 @@ def fields(kind: type[Part]) -> dict[str, FieldInfo]:
 
 def sections(annotation: Any) -> Iterator[tuple[type[Part], bool]]:
     """The sections that a field may have, and whether in a list."""
-    bare = _bare(annotation)
-    if isinstance(bare, type) and issubclass(bare, Part):
-        yield bare, False
-    elif get_origin(bare) is list:
-        yield from ((section, True) for section, _ in sections(get_args(bare)[0]))
-    elif get_origin(bare) in {Union, types.UnionType}:
-        for member in get_args(bare):
+    plain = bare(annotation)
+    if isinstance(plain, type) and issubclass(plain, Part):
+        yield plain, False
+    elif get_origin(plain) is list:
+        yield from ((section, True) for section, _ in sections(get_args(plain)[0]))
+    elif get_origin(plain) in {Union, types.UnionType}:
+        for member in get_args(plain):
             yield from sections(member)
 
 
@@ -102,7 +102,8 @@ def where(name: str) -> Path:
     return ()
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
+    """An annotation without what is said about it."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     return annotation
@@ -116,16 +117,16 @@ def _at(path: Path) -> Any:
 
 
 def _below(annotation: Any, step: str | int) -> Any:
-    bare = _bare(annotation)
-    if isinstance(bare, type) and issubclass(bare, Part):
-        field = fields(bare).get(str(step))
+    plain = bare(annotation)
+    if isinstance(plain, type) and issubclass(plain, Part):
+        field = fields(plain).get(str(step))
         return field.annotation if field else None
-    if get_origin(bare) is list and isinstance(step, int):
-        return get_args(bare)[0]
-    if get_origin(bare) is dict:
-        return get_args(bare)[1]
-    if get_origin(bare) in {Union, types.UnionType}:
-        for member in get_args(bare):
+    if get_origin(plain) is list and isinstance(step, int):
+        return get_args(plain)[0]
+    if get_origin(plain) is dict:
+        return get_args(plain)[1]
+    if get_origin(plain) in {Union, types.UnionType}:
+        for member in get_args(plain):
             found = _below(member, step)
             if found is not None:
                 return found
@@ -133,9 +134,9 @@ def _below(annotation: Any, step: str | int) -> Any:
 
 
 def _choices(annotation: Any) -> Iterator[str]:
-    bare = _bare(annotation)
-    if get_origin(bare) is Literal:
-        yield from get_args(bare)
-    elif get_origin(bare) in {Union, types.UnionType}:
-        for member in get_args(bare):
+    plain = bare(annotation)
+    if get_origin(plain) is Literal:
+        yield from get_args(plain)
+    elif get_origin(plain) in {Union, types.UnionType}:
+        for member in get_args(plain):
             yield from _choices(member)

@@ -87,7 +87,7 @@ class Hub:
             made += f", chart {self.around} with {self.chart or 'jupyterhub'}"
         elif self.chart:
             made += f", chart {self.chart}"
-        else:
+        elif not self.release:
             made += ", made by no chart"
         return made + (f", release `{self.release}`" if self.release else "")
 

@@ -38,7 +38,9 @@ class Page:
         start = f"{' ' * indent}{'# ' if off else ''}{name}:"
         line = f"{start} {inline(value)}"
         if len(line) > _WIDTH and isinstance(value, dict):
-            self.lines += [start, *block(value, indent + 2 + 2 * name.startswith("- "))]
+            entry = name.lstrip().startswith("- ")
+            below = len(start) - len(start.lstrip()) + (4 if entry else 2)
+            self.lines += [start, *block(value, below)]
             return
         about = " ".join(about.split())
         if about and len(line) < _COLUMN:
@@ -81,16 +83,24 @@ def block(fields: dict[str, Any], indent: int = 0) -> list[str]:
 
 def inline(value: Any) -> str:
     """A value in one line of YAML."""
+    if isinstance(value, (dict, list, tuple)):
+        return _within(value)
+    text = yaml.safe_dump(value, allow_unicode=True, width=10_000)
+    return _quoted(text.removesuffix("\n").removesuffix("\n..."))
+
+
+def _within(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_word(key)}: {inline(item)}" for key, item in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_within(key)}: {_within(item)}" for key, item in value.items()) + "}"
+        )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(inline, value)) + "]"
-    return _word(value)
-
-
-def _word(value: Any) -> str:
-    # Within brackets more has to be quoted; quoted the same everywhere, it reads better.
+        return "[" + ", ".join(map(_within, value)) + "]"
+    # Within brackets more has to be quoted.
     text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000)
-    word = text.strip()[1:-1]
+    return _quoted(text.strip()[1:-1])
+
+
+def _quoted(word: str) -> str:
     plain = word.startswith("'") and not {'"', "\\", "'"} & set(word[1:-1])
     return f'"{word[1:-1]}"' if plain else word
