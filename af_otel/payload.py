@@ -50,6 +50,7 @@ _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("af-otel-instrumentation-jupyter-server", "af_otel_instrumentation.jupyter_server", ()),
     ("af-otel-instrumentation-ipykernel", "af_otel_instrumentation.ipykernel", ()),
     ("af-otel-instrumentation-dask", "af_otel_instrumentation.dask", ()),
+    ("af-otel-instrumentation-coffea", "af_otel_instrumentation.coffea", ()),
 )
 # `instrumentor.py` is the door for `opentelemetry-instrument` and needs its package.
 _LEFT_OUT = {"__pycache__", "instrumentor.py"}

@@ -15,6 +15,7 @@ INSTRUMENTATIONS = {
     "jupyter_server.serverapp": "jupyter_server",
     "ipykernel.kernelapp": "ipykernel",
     "distributed": "dask",
+    "coffea.processor.executor": "coffea",
 }
 
 # Hub, servers, kernels and Dask have contexts of their own for what they do. A script is one thing

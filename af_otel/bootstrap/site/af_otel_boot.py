@@ -49,11 +49,11 @@ _DASK = {"scheduler": SCHEDULER, "worker": WORKER}
 ANCHORS = {
     HUB: ("jupyterhub.app",),
     SERVER: ("jupyter_server.serverapp", "distributed"),
-    KERNEL: ("ipykernel.kernelapp", "distributed"),
+    KERNEL: ("ipykernel.kernelapp", "distributed", "coffea.processor.executor"),
     SCHEDULER: ("distributed",),
     WORKER: ("distributed",),
     CHILD: ("distributed",),
-    PYTHON: ("distributed",),
+    PYTHON: ("distributed", "coffea.processor.executor"),
 }
 
 # What a user imports of ours: `from af_otel import metrics`.
@@ -78,6 +78,7 @@ FITS = {
     "af-otel-instrumentation-jupyter-server": ((0, 1), (0, 2)),
     "af-otel-instrumentation-ipykernel": ((0, 1), (0, 2)),
     "af-otel-instrumentation-dask": ((0, 1), (0, 2)),
+    "af-otel-instrumentation-coffea": ((0, 1), (0, 2)),
 }
 
 

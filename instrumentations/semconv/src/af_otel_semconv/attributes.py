@@ -64,6 +64,14 @@ WORKER_NAME: Final = "dask.worker.name"
 # str; one of idle | running | paused | retiring
 WORKER_STATE: Final = "dask.worker.state"
 
+# str; class of a coffea processor; on metrics the first 50, then `other`
+COFFEA_PROCESSOR: Final = "coffea.processor"
+# int By, int, float s, int; coffea's report of one run, spans only
+COFFEA_BYTESREAD: Final = "coffea.bytesread"
+COFFEA_ENTRIES: Final = "coffea.entries"
+COFFEA_PROCESSTIME: Final = "coffea.processtime"
+COFFEA_CHUNKS: Final = "coffea.chunks"
+
 # A marker for a span that is still open: `pending` is True and `pending.span_id` names the span,
 # whose record follows when it ends. Without that record the process died in it.
 PENDING: Final = "af_otel.pending"

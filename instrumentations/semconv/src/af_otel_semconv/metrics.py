@@ -71,8 +71,22 @@ WORKER_LOST: Final = Instrument(
     "dask.worker.lost", "{worker}", "Workers that left without being asked to"
 )
 
+# coffea's own report of a run (`savemetrics`), under its own words.
+COFFEA_BYTESREAD: Final = Instrument(
+    "coffea.bytesread", "By", "Bytes that coffea asked its sources for"
+)
+COFFEA_ENTRIES: Final = Instrument("coffea.entries", "{entry}", "Events that were processed")
+COFFEA_PROCESSTIME: Final = Instrument(
+    "coffea.processtime", "s", "Time within `process`, summed over chunks"
+)
+COFFEA_CHUNKS: Final = Instrument("coffea.chunks", "{chunk}", "Chunks of files that were processed")
+COFFEA_RUN_DURATION: Final = Instrument(
+    "coffea.run.duration", "s", "A call of coffea's Runner, from its start to its result", _CELL
+)
+
 # Values of an attribute that a metric tells apart; later ones are counted as `other`.
 MAX_PREFIXES: Final = 50
 MAX_PROFILES: Final = 50
 MAX_ERROR_TYPES: Final = 50
 MAX_KERNEL_NAMES: Final = 50
+MAX_PROCESSORS: Final = 50

@@ -33,5 +33,8 @@ WORKER_SHARE: Final = "worker share"
 # One task that failed or was slow; Dask scheduler; under its `run tasks`
 TASK: Final = "task"
 
+# One call of a coffea `Runner`; kernel or script; under whatever was current where it was called
+RUN_PROCESSOR: Final = "run processor"
+
 # The most spans that one `compute graph` makes, whatever the graph.
 MAX_SPANS_PER_GRAPH: Final = 1000
