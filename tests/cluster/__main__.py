@@ -1,32 +1,66 @@
-"""`python tests/cluster up|down`: a cluster that stays until it is taken down."""
+"""A Kubernetes of one node with a facility on it, until Ctrl-C: `make cluster`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])
 
+from cluster import deploy, images  # noqa: E402
 from cluster.cluster import Cluster, lacking  # noqa: E402
+
+TOLD = """
+KUBECONFIG={kubeconfig}
+the hub: {url}, any user, password {password}
+"""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=("up", "down"))
+    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
     default = Path(tempfile.gettempdir()) / "af-otel-cluster"
     parser.add_argument("--state", type=Path, default=default, help="where all its files are")
+    parser.add_argument("--bare", action="store_true", help="without a facility")
+    parser.add_argument("--detach", action="store_true", help="leave it running")
+    parser.add_argument("--down", action="store_true", help="remove one that was left running")
     options = parser.parse_args()
     cluster = Cluster.at(options.state.resolve())
-    if options.command == "down":
+    if options.down:
         cluster.down()
         return 0
-    if reason := lacking():
-        print(f"error: {reason}", file=sys.stderr)
+    problem = lacking()
+    if cluster.node.init:
+        problem = f"a cluster runs in `{cluster.state}` already; `make cluster ARGS=--down` ends it"
+    if problem:
+        print(f"error: {problem}", file=sys.stderr)
         return 1
-    cluster.up(keep=True)
-    print(cluster.kubeconfig)
+    # Whatever ends us ends it, and in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    done = False
+    try:
+        cluster.down()  # what a killed one has left
+        cluster.up(keep=options.detach)
+        images.load_servers(cluster.node)
+        told = {"kubeconfig": cluster.kubeconfig, "url": "none", "password": "none"}
+        if not options.bare:
+            deploy.load_images(cluster)
+            facility = deploy.deploy(cluster)
+            told |= {"url": facility.url, "password": facility.password}
+        print(TOLD.format(**told), flush=True)
+        done = True
+        if not options.detach:
+            print("Ctrl-C removes it", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if not (done and options.detach):
+            cluster.down()
     return 0
 
 

@@ -8,18 +8,20 @@ import os
 import secrets
 import shutil
 import ssl
+import tempfile
 import urllib.request
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kubernetes
-from servers import wait_for
+import yaml
 
 from af_otel.local import servers
-from cluster import images
+from cluster import images, recipes
 from cluster.certificates import Authority
 from cluster.node import BRIDGE_ADDRESS, HOSTNAME, Node
+from servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,12 +45,17 @@ def lacking() -> str:
         missing.append("the CNI plugins")
     if missing:
         return "a cluster needs " + ", ".join(missing) + ": `make cluster` installs them"
-    for name in ("etcd", "coredns", "kubernetes"):
-        try:
-            servers.find(name)
-        except servers.ServerNotFound:
-            return f"{name} is not built: `make cluster` builds it"
+    unbuilt = [name for name in ("etcd", "coredns", "kubernetes") if not _is_built(name)]
+    if unbuilt:
+        return f"{', '.join(unbuilt)} not built: `make cluster` builds them"
     return ""
+
+
+def _is_built(name: str) -> bool:
+    try:
+        return bool(servers.find(name))
+    except servers.ServerNotFound:
+        return False
 
 
 class Cluster:
@@ -127,9 +134,20 @@ class Cluster:
 
     # --- what tests do to it ---
 
-    def image(self, name: str, tree: Path, **config: Any) -> None:
-        """Load a directory tree as the image `name`; see `images.load`."""
-        images.load(self.node, name, [images.layer(tree, self.state)], **config)
+    def image(self, name: str, tree: Path, upon: str = "", **config: Any) -> None:
+        """Load a directory tree as the image `name`, upon one of "base", "hub", "user" if named.
+
+        A file `.wh.NAME` removes NAME, which lies below it. See `images.load` for the rest.
+        """
+        below, settings = recipes.image(upon) if upon else ([], {})
+        packed = images.layer(tree, self.state)
+        try:
+            images.load(self.node, name, [*below, packed], **{**settings, **config})
+        finally:
+            packed.path.unlink()
+
+    def has_image(self, name: str) -> bool:
+        return name in self.node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").split()
 
     def stop_api(self) -> None:
         """Let the API be away; what runs on the node goes on."""
@@ -171,10 +189,11 @@ class Cluster:
         self._control_plane()
         self._machine()
         wait_for(self.node_is_ready, "the node is Ready", 90)
-        images.load_servers(self.node)
+        images.load_coredns(self.node)
         self.apply(*system_objects())
 
     def down(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
         self.node.down()
 
     def _certificates(self) -> None:
@@ -353,6 +372,19 @@ state = "/run/containerd"
 
 
 def system_objects() -> list[dict[str, Any]]:
-    import yaml
-
+    """Names and volumes."""
     return list(yaml.safe_load_all((MANIFESTS / "system.yaml").read_text()))
+
+
+@contextlib.contextmanager
+def running(directory: Path, prefix: str) -> Iterator[Cluster]:
+    """A new cluster somewhere below `directory`; those of killed runs there are removed first."""
+    for state in directory.glob(f"{prefix}*"):
+        if Node(state).is_left_over():
+            Cluster.at(state).down()
+    cluster = Cluster.at(Path(tempfile.mkdtemp(prefix=prefix, dir=directory)))
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()

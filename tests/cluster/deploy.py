@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import kubernetes
 import yaml
 from jupyters import Jupyter
-from servers import wait_for
 
 from cluster import images, recipes
 from cluster.cluster import MANIFESTS
+from servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +71,7 @@ class DeployedFacility:
         try:
             self.call("POST", f"/users/{user}")
         except urllib.error.HTTPError as error:
-            if error.code != 409:  # noqa: PLR2004 - the user is there
+            if error.code != 409:
                 raise
         self.call("POST", f"/users/{user}/server", options or {})
 
@@ -100,16 +100,16 @@ class DeployedFacility:
 
 def load_images(cluster: Cluster) -> None:
     """Have the node know the facility's images; made if this machine has not made them yet."""
-    base = recipes.base()
-    jovyan = {
-        "env": {"PATH": f"/opt/venv/bin:{images.PATH}", "HOME": "/home/jovyan"},
-        "user": "1000:100",
-        "directory": "/home/jovyan",
+    wanted = {
+        NETWORK_TOOLS: lambda: ([recipes.base()], {}),
+        PROXY: lambda: ([recipes.base(), recipes.proxy()], {}),
+        HUB: lambda: recipes.image("hub"),
+        USER: lambda: recipes.image("user"),
     }
-    images.load(cluster.node, NETWORK_TOOLS, [base])
-    images.load(cluster.node, PROXY, [base, recipes.proxy()])
-    images.load(cluster.node, HUB, [base, recipes.hub()], **jovyan)
-    images.load(cluster.node, USER, [base, recipes.user()], **jovyan)
+    for name, recipe in wanted.items():
+        if not cluster.has_image(name):
+            layers, settings = recipe()
+            images.load(cluster.node, name, layers, **settings)
 
 
 def deploy(
@@ -174,7 +174,7 @@ def _tokens(cluster: Cluster, namespace: str) -> dict[str, str]:
         there = cluster.core.read_namespaced_secret("hub", namespace).data
         return {name: base64.b64decode(there[name]).decode() for name in TOKENS}
     except kubernetes.client.ApiException as error:
-        if error.status != 404:  # noqa: PLR2004 - there is none yet
+        if error.status != 404:
             raise
     tokens = {name: secrets.token_hex(32) for name in TOKENS}
     cluster.apply(

@@ -95,12 +95,20 @@ class Node:
 
     @property
     def machine_address(self) -> str:
-        """This machine as the node and its pods reach it; in no private range, like the world."""
+        """The machine as the node and its pods reach it; in no private range, like the world."""
         return f"198.18.{self.link}.1"
 
     @property
     def cgroup(self) -> str:
         return f"af-otel-{self.state.name}"
+
+    def is_left_over(self) -> bool:
+        """Whether it was made by a run that is gone, as is the node, but not its files."""
+        try:
+            process = int((self.state / "node.pid").read_text())
+        except (OSError, ValueError):
+            return False
+        return not self.init and not psutil.pid_exists(process)
 
     def up(self, *, keep: bool) -> None:
         """Make the node; unless `keep`, it ends with this process, however that ends."""

@@ -6,14 +6,15 @@ import hashlib
 import inspect
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from af_otel.local import servers
-from cluster.images import Layer, digest_of
+from cluster.images import PATH, Layer, digest_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools"))
@@ -37,6 +38,7 @@ HUB = (
     "dask-gateway-server[kubernetes]>=2025.4",
     "pycurl",
 )
+OLD_API = "opentelemetry-api==1.27.0"
 USER = ("jupyterhub", "jupyterlab", "ipykernel", "distributed", "dask[array]", "dask-gateway")
 
 # As uid 1000, which is also whose home it is, as in the images of Zero to JupyterHub.
@@ -79,16 +81,32 @@ def proxy() -> Layer:
     return _made("proxy", lambda tree: _copy_proxy(program, tree), str(program))
 
 
+def image(name: str) -> tuple[list[Layer], dict[str, Any]]:
+    """The layers and the settings of an image of ours."""
+    layers = [base()] if name == "base" else [base(), {"hub": hub, "user": user}[name]()]
+    settings = {
+        "env": {"PATH": f"/opt/venv/bin:{PATH}", "HOME": "/home/jovyan"},
+        "user": "1000:100",
+        "directory": "/home/jovyan",
+    }
+    return layers, settings
+
+
+def other_telemetry() -> Layer:
+    """At /srv/site, for an image's own PYTHONPATH: an API of OpenTelemetry older than ours."""
+    install = f"uv pip install -q --python /usr/bin/python3 --target /srv/site '{OLD_API}'"
+    return _made_in_base("other-telemetry", install, "srv")
+
+
 def _venv(name: str, requirements: Sequence[str]) -> Layer:
-    pins = sorted(_pins())
-    return _made(
-        name,
-        lambda tree: _make_venv(tree, [*requirements], pins),
-        requirements,
-        pins,
-        base().digest,
-        IN_TREE,
+    pins = "\n".join(sorted(_pins()))
+    wanted = " ".join(f"'{requirement}'" for requirement in requirements)
+    install = (
+        f"echo {shlex.quote(pins)} > /pins.txt && "
+        "uv venv -q --python /usr/bin/python3 /opt/venv && "
+        f"uv pip install -q --compile-bytecode --python {PYTHON} --constraint /pins.txt {wanted}"
     )
+    return _made_in_base(name, install, "opt")
 
 
 def _made(name: str, make: Callable[[Path], None], *inputs: object) -> Layer:
@@ -156,35 +174,39 @@ def _mirror() -> str:
     return found.group(1) if found else MIRROR
 
 
-def _make_venv(tree: Path, requirements: list[str], pins: list[str]) -> None:
-    """Fill /opt/venv of a tree that lies upon the base's, and is what the layer then has."""
+def _made_in_base(name: str, command: str, keep: str) -> Layer:
+    """What a shell command, run in the base, leaves in its directory `keep`."""
+    return _made(
+        name,
+        lambda tree: _run_in_base(tree, command, keep),
+        command,
+        keep,
+        base().digest,
+        IN_TREE,
+    )
+
+
+def _run_in_base(tree: Path, command: str, keep: str) -> None:
     merged, work = tree.parent / "merged", tree.parent / "work"
     merged.mkdir()
     work.mkdir()
     below = base().path.with_name("tree")
-    (tree.parent / "pins.txt").write_text("\n".join(pins))
-    (tree / "pins.txt").write_text("\n".join(pins))
-    uv, cache = _uv()
-    install = (
-        "uv venv -q --python /usr/bin/python3 /opt/venv && "
-        f"uv pip install -q --compile-bytecode --python {PYTHON} --constraint /pins.txt "
-        + " ".join(f"'{requirement}'" for requirement in requirements)
-    )
     script = (
         f"mount -t overlay overlay -o lowerdir={below},upperdir={tree},workdir={work} {merged}\n"
         + IN_TREE.format(certificates=CERTIFICATES)
     )
+    uv, cache = _uv()
     done = subprocess.run(
         [
             *("unshare", "--mount", "sh", "-c", script, "sh", merged, uv, cache),
-            *("sh", "-c", install),
+            *("sh", "-c", command),
         ],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for path in [path for path in tree.iterdir() if path.name != "opt"]:
+    for path in [path for path in tree.iterdir() if path.name != keep]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -207,7 +229,7 @@ def _uv() -> tuple[str, str]:
 
 
 def _pins() -> Iterator[str]:
-    """pyproject's own, so that images have what the tests on this machine have."""
+    """Those of `pyproject.toml`, so that images have what the tests on this machine have."""
     text = (ROOT / "pyproject.toml").read_text()
     block = text.partition("constraint-dependencies = [")[2].partition("]")[0]
     yield from re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE)
