@@ -8,13 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from af_otel.kubernetes.objects.backends import backends
-from af_otel.kubernetes.objects.grafana import grafana, urls
+from af_otel.kubernetes.objects.collector import collector
+from af_otel.kubernetes.objects.facts import route
+from af_otel.kubernetes.objects.grafana import GRAFANA, grafana
+from af_otel.kubernetes.objects.injection import policy
 from af_otel.kubernetes.objects.monitors import monitors
 from af_otel.kubernetes.objects.namespace import namespace
 from af_otel.kubernetes.objects.network import policies
+from af_otel.kubernetes.objects.payload import payload
 from af_otel.kubernetes.objects.rbac import access
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from af_otel.facility import Facility
     from af_otel.kubernetes.objects.facts import Facts
 
@@ -29,20 +35,59 @@ def render(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     AfOtelError
         The facility asks for what this cluster does not have.
     """
-    return [
+    carried = payload(facility)
+    made = [
         *namespace(facility, facts),
         *access(facility),
         *policies(facility, facts),
         *backends(facility, facts),
-        *grafana(facility, facts),
+        *collector(facility, facts),
         *monitors(facility, facts),
+        *grafana(facility, facts),
+        *carried,
     ]
+    if route(facility, facts) == "policy":
+        made += policy(facility, carried[0]["metadata"]["name"])
+    return made
 
 
 def notes(facility: Facility, facts: Facts) -> list[str]:
     """Return what an operator should know of these objects before they say yes."""
-    del facts
-    made = []
-    if facility.grafana.data_sources and not urls(facility):
-        made.append("x")
-    return made
+    return [*_stored(facility, facts), *_grafana(facility)]
+
+
+def _stored(facility: Facility, facts: Facts) -> Iterator[str]:
+    backends = facility.backends
+    ours = [name for name in ("tempo", "prometheus", "grafana") if getattr(backends, name)]
+    if not facts.storage:
+        kept = ", ".join(["the Collector's queue", *(f"all of our {name}" for name in ours)])
+        wanted = facility.collector.storage.storage_class
+        lacks = f"no storage class `{wanted}`" if wanted else "no default storage class"
+        yield f"The cluster has {lacks}, so with its pod is lost: {kept}"
+    if backends.tempo or backends.prometheus:
+        yield (
+            "Our Tempo and Prometheus know no logins: NetworkPolicies keep users' pods away from "
+            "them, as far as this cluster's network enforces these"
+        )
+
+
+def _grafana(facility: Facility) -> Iterator[str]:
+    if facility.backends.grafana:
+        yield (
+            "Grafana's user is `admin`; the password: `kubectl -n "
+            f"{facility.namespace} get secret {GRAFANA} -o jsonpath={{.data.password}} | base64 -d`"
+        )
+    if not facility.backends.grafana and not facility.grafana.data_sources:
+        return
+    found = facility.destinations
+    for signal, server, endpoint in (
+        ("traces", "Tempo", found.traces),
+        ("metrics", "Prometheus", found.metrics.remote_write),
+    ):
+        if not getattr(found, signal).query:
+            yield f"Grafana gets no {server}: no `destinations.{signal}.query` says where it is"
+        elif endpoint is not None and (endpoint.auth or endpoint.headers):
+            yield (
+                f"Grafana's {server} has no credentials or headers: set them there, as "
+                "ConfigMaps are no place for them"
+            )

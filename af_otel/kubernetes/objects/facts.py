@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from af_otel.facility import Facility
 
+# The first Kubernetes whose API has MutatingAdmissionPolicies for good.
+POLICIES_SINCE = (1, 36)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -42,3 +45,11 @@ class Facts:
 def namespaces(facility: Facility) -> list[str]:
     """The namespaces whose NetworkPolicies say what a facility's pods and our Collector may do."""
     return list(dict.fromkeys([*facility.injected_namespaces, facility.namespace]))
+
+
+def route(facility: Facility, facts: Facts) -> str:
+    """How the facility's pods are injected: `policy`, `helm` or `env`."""
+    wanted = facility.injection.route
+    if wanted != "auto":
+        return wanted
+    return "policy" if facts.version >= POLICIES_SINCE else "helm"

@@ -6,24 +6,23 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from af_otel import payload as payloads
+from af_otel.kubernetes.objects import _pod
 from af_otel.kubernetes.objects._labels import metadata
 
 if TYPE_CHECKING:
     from af_otel.facility import Facility
 
-UNPACK = "unpack.py"
 
-
-def payload_name(unpack: str) -> str:
+def payload_name() -> str:
     """The name of the ConfigMap: by its content, so that pods never see half of an upgrade."""
-    digest = hashlib.sha256(payloads.archive() + unpack.encode()).hexdigest()
+    digest = hashlib.sha256(payloads.archive() + _pod.unpack().encode()).hexdigest()
     return f"af-otel-payload-{digest[:12]}"
 
 
-def payload(facility: Facility, unpack: str) -> list[dict[str, Any]]:
+def payload(facility: Facility) -> list[dict[str, Any]]:
     """Return the payload and the script that unpacks it, in every namespace with injected pods."""
-    name = payload_name(unpack)
-    carried = payloads.configmap(name, facility.namespace, {UNPACK: unpack})
+    name = payload_name()
+    carried = payloads.configmap(name, facility.namespace, {"unpack.py": _pod.unpack()})
     return [
         carried
         | {"metadata": metadata(facility, name, namespace, "af-otel-payload"), "immutable": True}

@@ -28,12 +28,8 @@ def access(facility: Facility) -> list[dict[str, Any]]:
     for namespace in facility.injected_namespaces:
         made += _granted(facility, [_rule("pods", READ)], namespace)
     if facility.scrape.nodes:
-        rules = [
-            _rule("nodes", READ),
-            # The kubelet asks for these before it answers.
-            _rule("nodes/stats", ["get"]),
-            _rule("nodes/metrics", ["get"]),
-        ]
+        # The second is what a kubelet asks the API about before it answers.
+        rules = [_rule("nodes", READ), _rule("nodes/metrics", ["get"])]
         made += _granted(facility, rules)
     return made
 

@@ -1,0 +1,85 @@
+"""The Collector: one pod that everything goes through, with a queue on disk."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from af_otel.kubernetes.objects import _server
+from af_otel.kubernetes.objects._labels import COLLECTOR
+from af_otel.kubernetes.objects._server import Server
+from af_otel.kubernetes.objects._settings import QUEUE, settings
+from af_otel.kubernetes.objects.monitors import (
+    METRICS,
+    METRICS_PORT,
+    SELF_METRICS,
+    SELF_METRICS_PORT,
+    pod_annotations,
+)
+
+if TYPE_CHECKING:
+    from af_otel.facility import Facility
+    from af_otel.kubernetes.objects.facts import Facts
+
+HEALTH_PORT = 13133
+_CONFIG = "/etc/af-otel"
+
+
+def collector(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
+    """Return the Collector's objects but for its ServiceAccount and NetworkPolicies."""
+    return _server.objects(facility, facts, server(facility))
+
+
+def server(facility: Facility) -> Server:
+    """The Collector as a pod; one of it, as tail sampling has to see whole traces."""
+    files = _files(facility)
+    ports = {"otlp-grpc": 4317, "otlp-http": 4318, SELF_METRICS: SELF_METRICS_PORT}
+    if facility.destinations.metrics.scrape:
+        ports[METRICS] = METRICS_PORT
+    return Server(
+        name=COLLECTOR,
+        image=facility.collector.image,
+        user=10001,
+        args=[f"--config={_CONFIG}/{name}" for name in files],
+        env=settings(facility),
+        ports=ports,
+        hidden_ports={"health": HEALTH_PORT},
+        ready=("health", "/"),
+        alive=("health", "/"),
+        files=files,
+        file_directory=_CONFIG,
+        data=QUEUE,
+        size=facility.collector.storage.size,
+        annotations=pod_annotations(facility),
+        resources=facility.collector.resources.model_dump(exclude_none=True),
+        # What waits for its trace to be whole is decided on and queued; the queue stays on disk.
+        grace=60,
+        account=COLLECTOR,
+    )
+
+
+def _files(facility: Facility) -> dict[str, str]:
+    directory = _directory()
+    overlay = yaml.safe_dump(_overlay(facility), sort_keys=False)
+    plain = ("base.yaml", "kubernetes.yaml")
+    return {
+        **{name: (directory / name).read_text(encoding="utf-8") for name in plain},
+        "facility.yaml": overlay,
+    }
+
+
+def _directory() -> Path:
+    package = Path(str(resources.files("af_otel")))
+    installed, checkout = package / "collector" / "config", package.parent / "collector-config"
+    return installed if installed.is_dir() else checkout
+
+
+def _overlay(facility: Facility) -> dict[str, Any]:
+    try:
+        from af_otel.collector import destinations
+    except ImportError:
+        return {}
+    return destinations.overlay(facility)

@@ -1,0 +1,269 @@
+"""The Collector and our backends as pods: hardened, bounded, and made anew when they change."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from inline_snapshot import snapshot
+from rendered import a_facility, rendered, with_backends
+
+from af_otel.kubernetes.objects import notes, render
+from af_otel.kubernetes.objects.facts import Facts, namespaces
+
+SERVERS = ["af-otel-tempo", "af-otel-prometheus", "af-otel-collector", "af-otel-grafana"]
+
+
+def pods(facility=None, **facts):
+    """The pod templates by their Deployment."""
+    found = rendered(facility or with_backends(), **facts)
+    return {
+        item["metadata"]["name"]: item["spec"]["template"]
+        for item in found.values()
+        if item["kind"] == "Deployment"
+    }
+
+
+def test_an_install_is_these_objects():
+    """By kind and name: what is not here is not done to a cluster."""
+    found = list(rendered(a_facility(), storage=True, version=(1, 37)))
+    assert [re.sub("payload-[0-9a-f]{12}$", "payload-HASH", key) for key in found] == snapshot(
+        [
+            "Namespace af-otel",
+            "ServiceAccount af-otel-collector",
+            "Role jhub/af-otel-collector",
+            "RoleBinding jhub/af-otel-collector",
+            "Role dask/af-otel-collector",
+            "RoleBinding dask/af-otel-collector",
+            "ClusterRole af-otel-collector-casa",
+            "ClusterRoleBinding af-otel-collector-casa",
+            "NetworkPolicy af-otel-collector",
+            "ConfigMap af-otel-collector",
+            "PersistentVolumeClaim af-otel-collector",
+            "Service af-otel-collector",
+            "Deployment af-otel-collector",
+            "ConfigMap af-otel-casa-data-sources",
+            "ConfigMap af-otel-casa-session",
+            "ConfigMap jhub/af-otel-payload-HASH",
+            "ConfigMap dask/af-otel-payload-HASH",
+            "MutatingAdmissionPolicy af-otel-casa",
+            "MutatingAdmissionPolicyBinding af-otel-casa",
+        ]
+    )
+
+
+def test_objects_of_all_kinds_say_whose_they_are():
+    """An uninstall, and an operator, tell ours by these labels."""
+    for item in rendered(with_backends(), storage=True).values():
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/managed-by"] == "af-otel"
+        assert labels["app.kubernetes.io/part-of"] == "af-otel"
+        assert labels["af-otel.io/facility"] == "casa"
+
+
+def test_the_same_facts_give_the_same_objects():
+    """Else every plan would be full of changes."""
+    facts = Facts(storage=True)
+    assert render(with_backends(), facts) == render(with_backends(), facts)
+
+
+def test_what_others_need_comes_first():
+    """A pod finds its account, files and volume; the policy is last of all."""
+    order = list(rendered(with_backends(), storage=True, version=(1, 37)))
+    assert order[0] == "Namespace af-otel"
+    for needed in ("ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy"):
+        first = order.index(f"{needed} af-otel-collector")
+        assert first < order.index("Deployment af-otel-collector")
+    assert [key.split()[0] for key in order[-2:]] == [
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+    ]
+
+
+def test_a_namespace_that_is_there_is_left_alone():
+    """One that we make holds all its pods to the strictest level."""
+    made = rendered()["Namespace af-otel"]
+    assert made["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert not any(key.startswith("Namespace") for key in rendered(namespace_exists=True))
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_pod_asks_for_nothing_that_restricted_forbids(name):
+    """And for a read-only root and a bound on memory, which it does not even ask for."""
+    spec = pods()[name]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+    assert container["resources"]["limits"]["memory"]
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    # Only who talks to the API is told who it is.
+    assert spec["automountServiceAccountToken"] is (name == "af-otel-collector")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_name_that_a_pod_and_a_service_use_is_there(name):
+    """Ports of probes and Services, volumes and files are those of the pod."""
+    found = rendered(with_backends(), storage=True)
+    template = found[f"Deployment {name}"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    ports = {port["name"] for port in container["ports"]}
+    service = found[f"Service {name}"]["spec"]
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+    assert service["selector"].items() <= template["metadata"]["labels"].items()
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        ((how, asked),) = (
+            (key, value)
+            for key, value in container[probe].items()
+            if key in {"httpGet", "tcpSocket"}
+        )
+        assert asked["port"] in ports, how
+    volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+    assert set(volumes) == {mount["name"] for mount in container["volumeMounts"]}
+    files = found[f"ConfigMap {name}"]["data"]
+    assert {item["key"] for item in volumes["config"]["configMap"]["items"]} == set(files)
+    assert f"PersistentVolumeClaim {name}" in found
+
+
+def test_memory_is_refused_before_it_is_collected_and_before_it_is_out():
+    """Over 60 % the Collector refuses, at 80 % Go and it clear up, at 100 % the kernel would."""
+    resources = {"limits": {"memory": "2Gi"}}
+    (container,) = pods(a_facility(collector={"resources": resources}))["af-otel-collector"][
+        "spec"
+    ]["containers"]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert container["resources"]["limits"] == {"memory": "2Gi"}
+    assert (
+        env["AF_OTEL_MEMORY_LIMIT_MIB"],
+        env["AF_OTEL_MEMORY_SPIKE_MIB"],
+        env["GOMEMLIMIT"],
+    ) == ("1638", "409", "1638MiB")
+
+
+def test_a_change_of_the_facility_makes_a_new_pod():
+    """And nothing else does: the same facility again changes nothing."""
+    before, again = (pods(a_facility())["af-otel-collector"] for _ in range(2))
+    after = pods(a_facility(sampling={"share": 0.5}))["af-otel-collector"]
+    assert before == again
+    assert before != after
+
+
+def test_without_a_storage_class_the_queue_is_in_the_pod_and_that_is_said():
+    """Bounded, so that it does not fill the node."""
+    found = rendered(with_backends())
+    assert not any(key.startswith("PersistentVolumeClaim") for key in found)
+    for name in SERVERS:
+        data = found[f"Deployment {name}"]["spec"]["template"]["spec"]["volumes"][0]
+        assert data["emptyDir"]["sizeLimit"]
+    (said, *_) = notes(with_backends(), Facts())
+    assert said == snapshot(
+        "The cluster has no default storage class, so with its pod is lost: "
+        "the Collector's queue, all of our tempo, all of our prometheus, all of our grafana"
+    )
+    assert not any("storage" in note for note in notes(with_backends(), Facts(storage=True)))
+
+
+def test_a_claim_is_as_the_facility_wants_it():
+    """Of its class and size, or of the cluster's default class."""
+    wanted = a_facility(collector={"storage": {"size": "7Gi", "class": "fast"}})
+    claim = rendered(wanted, storage=True)["PersistentVolumeClaim af-otel-collector"]["spec"]
+    assert claim["storageClassName"] == "fast"
+    assert claim["resources"] == {"requests": {"storage": "7Gi"}}
+    default = rendered(storage=True)["PersistentVolumeClaim af-otel-collector"]["spec"]
+    assert "storageClassName" not in default
+
+
+def test_all_pods_of_ours_go_where_the_facility_says():
+    """With the images of its mirror, its pull secrets, and past its taints."""
+    digest = f"registry.example/otel@sha256:{'0' * 64}"
+    toleration = {"key": "dedicated", "value": "core", "effect": "NoSchedule"}
+    facility = with_backends(
+        collector={
+            "image": digest,
+            "pull_policy": "Always",
+            "pull_secrets": ["mirror"],
+            "node_selector": {"pool": "core"},
+            "tolerations": [toleration],
+        }
+    )
+    for name, template in pods(facility).items():
+        spec = template["spec"]
+        assert spec["imagePullSecrets"] == [{"name": "mirror"}], name
+        assert spec["nodeSelector"] == {"pool": "core"}
+        assert spec["tolerations"] == [{"operator": "Equal", **toleration}]
+        assert spec["containers"][0]["imagePullPolicy"] == "Always"
+    assert pods(facility)["af-otel-collector"]["spec"]["containers"][0]["image"] == digest
+
+
+def test_one_pod_at_a_time_has_the_volume():
+    """A second one would wait for it for ever."""
+    for item in rendered(with_backends()).values():
+        if item["kind"] == "Deployment":
+            assert (item["spec"]["replicas"], item["spec"]["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_collector_may_read_pods_where_it_injects_and_nodes_where_it_measures():
+    """Nothing else, and of no other namespace."""
+    found = rendered()
+    rules = {
+        key: [(rule["resources"], rule["verbs"]) for rule in item["rules"]]
+        for key, item in found.items()
+        if "rules" in item
+    }
+    assert rules == snapshot(
+        {
+            "Role jhub/af-otel-collector": [(["pods"], ["get", "list", "watch"])],
+            "Role dask/af-otel-collector": [(["pods"], ["get", "list", "watch"])],
+            "ClusterRole af-otel-collector-casa": [
+                (["nodes"], ["get", "list", "watch"]),
+                (["nodes/metrics"], ["get"]),
+            ],
+        }
+    )
+    off = rendered(a_facility(scrape={"nodes": False}))
+    assert not any(key.startswith("Cluster") for key in off)
+    for key, item in found.items():
+        if key.split()[0].endswith("RoleBinding"):
+            assert item["subjects"] == [
+                {"kind": "ServiceAccount", "name": "af-otel-collector", "namespace": "af-otel"}
+            ]
+
+
+def test_our_backends_are_reached_by_ours_only():
+    """They have no logins; a Grafana elsewhere is let in where it is said to be."""
+    (rule,) = rendered(with_backends())["NetworkPolicy af-otel-tempo"]["spec"]["ingress"]
+    senders = [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in rule["from"]
+    ]
+    assert senders == ["af-otel-collector", "af-otel-grafana"]
+    theirs = a_facility(
+        destinations={},
+        backends={"tempo": True, "prometheus": True},
+        grafana={"namespace": "monitoring"},
+    )
+    (rule,) = rendered(theirs)["NetworkPolicy af-otel-tempo"]["spec"]["ingress"]
+    assert rule["from"][2] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+    }
+
+
+def test_backends_keep_less_than_their_volume_holds():
+    """Prometheus is told; both listen on the pod's address rather than on loopback."""
+    found = rendered(with_backends(backends={"tempo": True, "prometheus": True, "size": "5Gi"}))
+    (prometheus,) = found["Deployment af-otel-prometheus"]["spec"]["template"]["spec"]["containers"]
+    assert "--storage.tsdb.retention.size=4096MB" in prometheus["args"]
+    tempo = yaml.safe_load(found["ConfigMap af-otel-tempo"]["data"]["tempo.yaml"])
+    assert tempo["server"]["http_listen_address"] == "0.0.0.0"
+
+
+def test_the_namespaces_that_matter_are_each_named_once():
+    """Those with injected pods, and the Collector's own."""
+    assert namespaces(a_facility()) == ["jhub", "dask", "af-otel"]
+    assert namespaces(a_facility(namespace="jhub")) == ["jhub", "dask"]
