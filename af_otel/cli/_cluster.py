@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from af_otel.errors import AfOtelError
-from af_otel.facility import FILE, Facility, read
 
 if TYPE_CHECKING:
+    from af_otel.facility import Facility
     from af_otel.kubernetes.client import Cluster
 
 FileOption = Annotated[
@@ -44,6 +44,7 @@ TimeoutOption = Annotated[
 ]
 
 INTERRUPTED = 130
+FILE = "facility.yaml"  # its reader takes a fifth of a second to load, too long for every command
 _HINT = "`af-otel init` writes one from what it finds in the cluster"
 
 
@@ -87,6 +88,7 @@ def open_facility(cluster: Cluster, path: Path | None, *, with_backends: bool = 
     Whoever has said `--with-backends` once need not remember it: without it, what they hold would
     be deleted.
     """
+    from af_otel.facility import read
     from af_otel.kubernetes import inventory
 
     file = facility_file(path)

@@ -114,13 +114,13 @@ def preflight(cluster: Cluster, facility: Facility, *, force: bool) -> None:
 
 def finish(cluster: Cluster, prepared: Prepared, wishes: Wishes, *, verify: bool) -> None:
     """All that follows a plan, and how it went: on stderr, and as JSON if that is wanted."""
-    from af_otel.cli.verify import of_cluster
-
     outcome = carry_out(cluster, prepared, wishes)
     content = as_json(prepared, outcome)
     proof: Report | None = None
     if outcome is not None:
         if verify and prepared.injects and wishes.restart:
+            from af_otel.cli.verify import of_cluster
+
             proof = of_cluster(cluster, prepared.facility, options=wishes.options)
             content["verification"] = proof.as_json()
         tell(outcome, wishes, proof)
