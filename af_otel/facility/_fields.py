@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 
 def written(location: tuple[str | int, ...]) -> Path:
-    """A location of pydantic's as a path in the file: without which member of a union was tried."""
-    return tuple(step for step in location if not str(step).startswith("="))
+    """A location of pydantic's as a path in the file.
+
+    Left out are which member of a union was tried, and that it is a key that is wrong.
+    """
+    return tuple(step for step in location if step != "[key]" and not str(step).startswith("="))
 
 
 def dotted(path: Path) -> str:

@@ -20,6 +20,7 @@ Path = tuple["str | int", ...]
 
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_MOST = 50_000  # values; a facility has some hundred
 _TRUE = {"yes", "true", "on"}
 
 
@@ -98,10 +99,14 @@ class _Reading:
 
     def __init__(self, document: Document) -> None:
         self._document = document
+        self._left = _MOST
 
     def value(self, node: yaml.Node, path: Path, around: tuple[int, ...]) -> Any:
         if id(node) in around:
             raise Unreadable("An alias that is inside of what it names", _place(node))
+        self._left -= 1
+        if self._left < 0:
+            raise Unreadable("Too much for a facility: aliases that multiply?", _place(node))
         around = (*around, id(node))
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)

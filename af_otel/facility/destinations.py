@@ -192,7 +192,8 @@ class Traces(Endpoint):
             yield (
                 ("endpoint",),
                 wrong(
-                    "The Collector adds `/v1/traces` by itself", write="" if "@" in base else base
+                    "The Collector adds `/v1/traces` by itself",
+                    write="" if "@" in base else f"endpoint: {base}",
                 ),
             )
 

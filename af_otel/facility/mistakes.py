@@ -78,11 +78,15 @@ def repeated(file: str, document: Document) -> Iterable[Mistake]:
 def told(file: str, document: Document, details: Iterable[ErrorDetails]) -> list[Mistake]:
     """What pydantic found, in the words of the file."""
     found: dict[tuple[Path, str], Mistake] = {}
+    derived: list[Mistake] = []
     for detail in details:
         path = _fields.written(detail["loc"])
         place, there = document.place(path)
-        if there != path and detail["type"] != "missing":
-            continue  # It follows from another field (`completed`), which has the same mistake.
         what, write = _words.words(document, path, detail)
-        found.setdefault((path, what), Mistake(file, place, path, what, write))
-    return list(found.values())
+        mistake = Mistake(file, place, path, what, write)
+        if there == path or detail["type"] == "missing":
+            found.setdefault((path, what), mistake)
+        else:
+            derived.append(mistake)
+    # What follows from another field (`Facility.completed`) has the same mistake as that one.
+    return list(found.values()) or derived

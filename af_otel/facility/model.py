@@ -151,7 +151,7 @@ class Facility(Part):
                     ("backends", backend),
                     wrong(
                         f"`destinations.{signal}` names another server: this one would stay empty",
-                        write=f"{backend}: false",
+                        write=f"backends: {{{backend}: false}}",
                     ),
                 )
 
