@@ -21,6 +21,7 @@ from af_otel.cli.trace import trace
 from af_otel.cli.uninstall import uninstall
 from af_otel.cli.up import up
 from af_otel.cli.upgrade import upgrade
+from af_otel.cli.validate import validate
 from af_otel.cli.verify import verify
 from af_otel.errors import AfOtelError
 
@@ -56,6 +57,7 @@ def af_otel(
 for command in (up, down, status, logs):
     app.command(rich_help_panel=_HERE)(command)
 app.command(rich_help_panel=_CLUSTER)(init)
+app.command(rich_help_panel=_CLUSTER)(validate)
 app.command(rich_help_panel=_CLUSTER)(install)
 app.command(rich_help_panel=_CLUSTER)(diff)
 app.command(rich_help_panel=_CLUSTER)(upgrade)

@@ -1,0 +1,108 @@
+"""What a destination's refusal means, by what the Collector says of it, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+import yaml
+
+from af_otel.checks import credentials
+from af_otel.checks.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from af_otel.checks.context import Context
+    from af_otel.checks.credentials import Reference
+
+Kind = Literal["tls", "plain", "credentials", "path", "address", "other"]
+FIELDS = {"traces": "destinations.traces", "metrics": "destinations.metrics.remote_write"}
+# What is in the message, in the order of how much it tells; and what that means.
+_MEANINGS: tuple[tuple[str, str, Kind], ...] = (
+    (r"x509|certificate|tls: ", "and the Collector do not trust each other (TLS)", "tls"),
+    (r"HTTP response to HTTPS client", "speaks no TLS, and its address says `https`", "plain"),
+    (r"\b401\b|Unauthenticated|Unauthorized", "refuses the credentials (401)", "credentials"),
+    (r"\b403\b|PermissionDenied|Forbidden", "refuses us in spite of them (403)", "credentials"),
+    (r"\b40[45]\b|Unimplemented", "does not take this kind of data there", "path"),
+    (r"no such host|server misbehaving", "has a name that the cluster does not know", "address"),
+    (r"connection refused", "does not listen: nothing answers on that port", "address"),
+    (r"timeout|deadline exceeded|no route|unreachable|no answer", "cannot be reached", "address"),
+)
+_SHOWN = 300  # characters of a message
+
+
+def judged(context: Context, signal: str, endpoint: str, said: str) -> Finding:
+    """The finding of a destination that did not take what was sent."""
+    meaning, kind = _meaning(said)
+    field = FIELDS[signal]
+    keys = [
+        each
+        for each in credentials.references(context)
+        if each.field.startswith((f"{field}.auth", f"{field}.headers"))
+    ]
+    where = f"`{field}` in facility.yaml, tried from the cluster: {_short(said)}"
+    if kind == "credentials":
+        named = " and ".join(f"key `{each.key}` of Secret `{each.name}`" for each in keys)
+        where += f"; the credentials: {named or 'none are given'}"
+    return Finding(
+        "blocks",
+        f"`{endpoint}` {meaning}",
+        where,
+        f"No {signal} would be stored; the Collector keeps them only as long as its queue lasts",
+        _mend(context, signal, endpoint, kind, keys),
+    )
+
+
+def _meaning(said: str) -> tuple[str, Kind]:
+    for pattern, means, kind in _MEANINGS:
+        if re.search(pattern, said):
+            return means, kind
+    return "did not take what was sent", "other"
+
+
+def _mend(
+    context: Context, signal: str, endpoint: str, kind: Kind, keys: Sequence[Reference]
+) -> str:
+    namespace = context.facility.namespace
+    host = httpx.URL(endpoint).host
+    if kind == "credentials":
+        name = keys[0].name if keys else "my-login"
+        literals = [each.key for each in keys] or ["username", "password"]
+        command = (
+            f"kubectl -n {namespace} create secret generic {name} "
+            + " ".join(f"--from-literal={key}=…" for key in literals)
+            + " --dry-run=client -o yaml | kubectl apply -f -"
+        )
+        return command if keys else f"{command}\n{_yaml(signal, _LOGIN)}"
+    if kind == "tls":
+        make = f"kubectl -n {namespace} create configmap my-ca --from-file=ca.crt"
+        return f"# who signed its certificate\n{make}\n{_yaml(signal, _CA)}"
+    if kind == "plain":
+        return _yaml(signal, {"endpoint": endpoint.replace("https://", "http://", 1)})
+    if kind == "path" and signal == "metrics":
+        flag = "# the argument with which Prometheus takes it\n--web.enable-remote-write-receiver"
+        return f"{flag}\n{_yaml(signal, {'endpoint': f'http://{host}:9090/api/v1/write'})}"
+    if kind == "path":
+        ports = "# Tempo takes OTLP on 4318 (http) and 4317 (grpc)"
+        return f"{ports}\n{_yaml(signal, {'endpoint': f'http://{host}:4318'})}"
+    place = host.split(".")[1] if "." in host else namespace
+    return f"kubectl -n {place} get service,endpointslices  # is it there, with pods behind it?"
+
+
+_LOGIN = {"auth": {"basic": {"secret": "my-login"}}}
+_CA = {"tls": {"ca": {"config_map": "my-ca", "key": "ca.crt"}}}
+
+
+def _yaml(signal: str, change: dict[str, Any]) -> str:
+    made: dict[str, Any] = change
+    for part in reversed(FIELDS[signal].split(".")):
+        made = {part: made}
+    return f"# in facility.yaml\n{yaml.safe_dump(made, sort_keys=False).rstrip()}"
+
+
+def _short(said: str) -> str:
+    """The end of Go's chained errors is the most exact part of them."""
+    text = " ".join(said.split())
+    return text if len(text) <= _SHOWN else "…" + text[-_SHOWN:]

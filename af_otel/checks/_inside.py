@@ -1,0 +1,176 @@
+"""Runs in a probe pod, by the image's own Python: what is here, and what can be reached from here.
+
+Prints one JSON object, small enough for a termination message (4096 bytes). Python 3.6 must run it.
+"""
+# ruff: noqa: ANN001, ANN202, FURB167, I002, PERF203, PTH110, PTH120, PTH123, PTH208, SIM905, TRY300
+# mypy: ignore-errors
+
+import json
+import os
+import re
+import socket
+import sys
+import time
+
+LIBRARIES = "jupyterhub jupyter-server ipykernel distributed dask-gateway".split()
+ENTRIES = (
+    "jupyterhub-singleuser jupyter-lab dask-scheduler dask-worker dask-gateway-scheduler".split()
+)
+
+
+def versions():
+    """Name and version of what matters here, as its metadata's directory is called."""
+    found = {}
+    for entry in sys.path:
+        try:
+            names = os.listdir(entry or ".")
+        except OSError:
+            continue
+        for name in names:
+            if not name.endswith((".dist-info", ".egg-info")):
+                continue
+            package, _, version = name.rpartition(".")[0].partition("-")
+            package = package.lower().replace("_", "-").replace(".", "-")
+            wanted = package in LIBRARIES or package.startswith(("opentelemetry-", "af-otel"))
+            if (wanted or package in ("urllib3", "typing-extensions")) and version:
+                found.setdefault(package, version.split("-")[0])
+    # The instrumentations of many libraries say nothing that the API's version does not.
+    few = [name for name in sorted(found) if "instrumentation" not in name]
+    return {name: found[name] for name in few[:40]}
+
+
+def customizations():
+    """The image's own sitecustomize and usercustomize: where they are, what they import."""
+    from importlib.machinery import PathFinder
+
+    found = {}
+    ours = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if "af-otel" in p]
+    path = [entry for entry in sys.path if entry not in ours]
+    for name in ("sitecustomize", "usercustomize"):
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or not spec.origin:
+            continue
+        imports = []
+        try:
+            with open(spec.origin) as source:
+                text = source.read(20000)
+            imports = sorted(set(re.findall(r"^\s*(?:from|import)\s+([A-Za-z_]\w*)", text, re.M)))
+        except (OSError, ValueError):
+            pass
+        found[name] = {"path": spec.origin, "imports": imports[:12]}
+    return found
+
+
+def interpreter():
+    """The Python behind the image's server or worker, if that is another one than this."""
+    import shutil
+
+    for entry in ENTRIES:
+        script = shutil.which(entry)
+        if not script:
+            continue
+        with open(script, "rb") as text:
+            first = text.readline(500).decode("utf-8", "replace")
+        match = re.match(r"#!\s*(\S+)(?:\s+(\S+))?", first)
+        if not match:
+            return None
+        python = match.group(1)
+        if python.endswith("/env"):
+            python = shutil.which(match.group(2) or "") or ""
+        # Not resolved: a virtual environment's Python is a link to the one it was made of.
+        same = os.path.dirname(python) == os.path.dirname(sys.executable)
+        return None if same or not os.path.exists(python) else python
+    return None
+
+
+def reach(target, patience):
+    """Connect until it works or patience ends, then offer an empty request."""
+    host, _, port = target.rpartition(":")
+    began = time.time()
+    error, attempts = "", 0
+    while True:
+        attempts += 1
+        try:
+            address = socket.getaddrinfo(host, int(port), 0, socket.SOCK_STREAM)[0][4]
+            connection = socket.create_connection(address[:2], timeout=2)
+            try:
+                seconds = time.time() - began
+                request = (
+                    f"POST /v1/traces HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n"
+                    "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+                )
+                connection.settimeout(4)
+                connection.sendall(request.encode())
+                said = connection.recv(200).decode("latin-1").split("\r\n")[0]
+            finally:
+                connection.close()
+            seconds = round(seconds, 2)
+            return {"ok": True, "seconds": seconds, "said": said, "attempts": attempts}
+        except socket.gaierror as problem:
+            error = f"dns: {problem}"
+        except (OSError, ValueError) as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        if time.time() - began > patience:
+            return {"ok": False, "error": error, "attempts": attempts}
+        time.sleep(0.3)
+
+
+def hub_metrics(url):
+    """The status that the hub's own metrics answer with."""
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, build_opener
+
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=5) as answer:
+            return answer.getcode()
+    except HTTPError as refusal:
+        return refusal.code
+    except Exception as problem:
+        return f"{type(problem).__name__}: {problem}"
+
+
+def look():
+    """All of it; a part that fails says so and leaves the others."""
+    result = {"python": list(sys.version_info[:3]), "executable": sys.executable}
+    result["pythonpath"] = os.environ.get("PYTHONPATH", "")
+    for name, function in (("versions", versions), ("custom", customizations)):
+        try:
+            result[name] = function()
+        except Exception as problem:
+            result[name] = {}
+            result.setdefault("errors", []).append(f"{name}: {problem}")
+    return result
+
+
+def main():
+    """Look here; at the server's own Python, if it is another one; and at the Collector."""
+    if os.environ.get("AF_OTEL_PROBE_INNER"):
+        print(json.dumps(look()))
+        return
+    result = look()
+    try:
+        other = interpreter()
+        if other:
+            import subprocess
+
+            inner = dict(os.environ, AF_OTEL_PROBE_INNER="1")
+            script = os.environ["AF_OTEL_PROBE"]
+            said = subprocess.check_output([other, "-c", script], env=inner, timeout=20)
+            result["server"] = json.loads(said.decode().strip().splitlines()[-1])
+    except Exception as problem:
+        result.setdefault("errors", []).append(f"server: {problem}")
+    metrics = os.environ.get("AF_OTEL_PROBE_METRICS")
+    if metrics:
+        result["metrics"] = hub_metrics(metrics)
+    target = os.environ.get("AF_OTEL_PROBE_TARGET")
+    if target:
+        result["reach"] = reach(target, float(os.environ.get("AF_OTEL_PROBE_PATIENCE", "12")))
+    result["clock"] = time.time()
+    text = json.dumps(result, separators=(",", ":"))
+    print(text)
+    if os.environ.get("AF_OTEL_PROBE_LOG"):
+        with open(os.environ["AF_OTEL_PROBE_LOG"], "w") as out:
+            out.write(text)
+
+
+main()

@@ -1,0 +1,276 @@
+"""The Collector as it would be installed, for some seconds, in one pod of three containers.
+
+`collector` is what other pods try to reach; `configuration` has the image's own binary read what is
+rendered; `trial` has the destinations, and what is sent to it says how they answer.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from af_otel.checks._probe import Failed, Probe
+from af_otel.checks.finding import NotChecked
+from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from af_otel.checks.context import Context
+
+__all__ = ["TRIAL_PORT", "Failed", "Listener", "Made", "Parts", "parts", "pod", "started"]
+
+TRIAL_PORT = 4319  # what arrives there goes to the destinations
+_POD = ("securityContext", "nodeSelector", "tolerations", "imagePullSecrets", "affinity")
+_CONTAINER = ("image", "imagePullPolicy", "securityContext", "env", "envFrom", "volumeMounts")
+_SIGNALS = {"otlp_http": "traces", "otlphttp": "traces", "otlp": "traces", "otlp_grpc": "traces"}
+_SIGNALS |= {"prometheus_remote_write": "metrics", "prometheusremotewrite": "metrics"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rendered Collector, taken apart."""
+
+    template: Mapping[str, Any]  # of its Deployment's pods
+    files: Mapping[str, Mapping[str, str]]  # of the ConfigMaps that it mounts
+    config: Mapping[str, Any]  # all of them as one
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """The Collector's container."""
+        container: Mapping[str, Any] = self.template["spec"]["containers"][0]
+        return container
+
+
+@dataclass(frozen=True)
+class Made:
+    """The pod that was started."""
+
+    probe: Probe
+    namespace: str
+    signals: frozenset[str]  # that `trial` has a destination for
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where other pods find it."""
+
+    namespace: str
+    address: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def started(context: Context) -> Listener:
+    """The listener, once it runs."""
+    made = pod(context)
+
+    def running() -> Listener:
+        labels = _labels(context)
+        return Listener(made.namespace, made.probe.address("collector"), labels)
+
+    return context.once("listener", running)
+
+
+def pod(context: Context) -> Made:
+    """The pod, made at the first call."""
+    return context.once("listener-pod", lambda: _pod(context))
+
+
+def parts(context: Context) -> Parts:
+    """The Collector as install would make it.
+
+    Raises
+    ------
+    NotChecked
+        Nothing is rendered.
+    """
+    rendered = context.rendered
+    found = [
+        obj
+        for obj in rendered
+        if obj["kind"] in {"Deployment", "StatefulSet"} and obj["metadata"]["name"] == COLLECTOR
+    ]
+    if not found:
+        raise NotChecked("the facility has no Collector")
+    template = found[0]["spec"]["template"]
+    maps = {
+        obj["metadata"]["name"]: dict(obj.get("data") or {})
+        for obj in rendered
+        if obj["kind"] == "ConfigMap"
+    }
+    files = {
+        volume["configMap"]["name"]: maps[volume["configMap"]["name"]]
+        for volume in template["spec"].get("volumes") or ()
+        if volume.get("configMap", {}).get("name") in maps
+    }
+    config: dict[str, Any] = {}
+    for name in _configs(template["spec"]["containers"][0].get("args") or ()):
+        for texts in files.values():
+            if name in texts:
+                _merge(config, yaml.safe_load(texts[name]) or {})
+    return Parts(template, files, config)
+
+
+def _configs(args: Sequence[str]) -> Iterator[str]:
+    for arg in args:
+        if arg.startswith("--config="):
+            yield arg.rpartition("/")[2]
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
+def _labels(context: Context) -> dict[str, str]:
+    return chosen_by(context.facility, COLLECTOR)
+
+
+def _pod(context: Context) -> Made:
+    probes = context.probes
+    if probes is None:
+        raise NotChecked("it needs the cluster")
+    collector = parts(context)
+    facility = context.facility
+    # Before the install its namespace need not be there; the hub's is.
+    there = context.namespace(facility.namespace) is not None
+    namespace = facility.namespace if there else facility.hub.namespace
+    name = probes.name("collector")
+    renamed = {}
+    for number, (original, texts) in enumerate(collector.files.items()):
+        renamed[original] = f"{name}-{number}"
+        probes.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": renamed[original],
+                    "namespace": namespace,
+                    "labels": probes.labels(),
+                },
+                "data": dict(texts),
+            }
+        )
+    trial, signals = _trial(collector.config)
+    args = [str(arg) for arg in collector.container.get("args") or ()]
+    containers = [
+        _container(collector, "collector", ["--config=env:AF_OTEL_PROBE_CONFIG"], _LISTENS),
+        _container(collector, "configuration", ["validate", *args]),
+    ]
+    if signals:
+        containers.append(
+            _container(collector, "trial", ["--config=env:AF_OTEL_PROBE_CONFIG"], trial)
+        )
+    spec = {
+        **{
+            key: collector.template["spec"][key]
+            for key in _POD
+            if key in collector.template["spec"]
+        },
+        "volumes": [
+            _volume(each, renamed) for each in collector.template["spec"].get("volumes") or ()
+        ],
+        "containers": containers,
+    }
+    meta = {"name": name, "namespace": namespace, "labels": _labels(context)}
+    return Made(probes.start({"metadata": meta, "spec": spec}), namespace, frozenset(signals))
+
+
+def _container(
+    collector: Parts, name: str, args: list[str], config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    made = {
+        key: copy.deepcopy(collector.container[key])
+        for key in _CONTAINER
+        if key in collector.container
+    }
+    env = made.setdefault("env", [])
+    for each in env:
+        # A Secret that is missing is for the check of Secrets to say.
+        if reference := (each.get("valueFrom") or {}).get("secretKeyRef"):
+            reference["optional"] = True
+    if config is not None:
+        # JSON is YAML; Kubernetes takes `$(NAME)` for a variable.
+        text = json.dumps(config).replace("$", "$$")
+        env.append({"name": "AF_OTEL_PROBE_CONFIG", "value": text})
+    return {
+        **made,
+        "name": name,
+        "args": args,
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+_LISTENS: dict[str, Any] = {
+    "receivers": {"otlp": {"protocols": {"http": {"endpoint": "0.0.0.0:4318"}}}},
+    "exporters": {"debug": {}},
+    "service": {
+        "telemetry": {"metrics": {"level": "none"}},
+        "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["debug"]}},
+    },
+}
+
+
+def _volume(volume: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    made = copy.deepcopy(dict(volume))
+    if "persistentVolumeClaim" in made:
+        return {"name": made["name"], "emptyDir": {}}
+    if made.get("configMap", {}).get("name") in renamed:
+        made["configMap"]["name"] = renamed[made["configMap"]["name"]]
+    for source in [made, *(made.get("projected", {}).get("sources") or ())]:
+        for kind in ("secret", "configMap"):
+            if kind in source and source[kind].get("name") not in renamed.values():
+                source[kind]["optional"] = True
+    return made
+
+
+def _trial(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The destinations' exporters without what makes them patient, so that an answer is one."""
+    exporters: dict[str, Any] = {}
+    pipelines: dict[str, Any] = {}
+    used = {
+        name
+        for pipeline in config.get("service", {}).get("pipelines", {}).values()
+        for name in pipeline.get("exporters") or ()
+    }
+    for name, settings in (config.get("exporters") or {}).items():
+        signal = _SIGNALS.get(name.partition("/")[0])
+        if name not in used or signal is None:
+            continue
+        made = {key: value for key, value in (settings or {}).items() if key != "wal"}
+        made["retry_on_failure"] = {"enabled": False}
+        made["timeout"] = "5s"
+        queue = "remote_write_queue" if signal == "metrics" else "sending_queue"
+        made[queue] = {"enabled": False}
+        made.pop("sending_queue", None) if signal == "metrics" else None
+        exporters[name] = made
+        pipeline = pipelines.setdefault(signal, {"receivers": ["otlp"], "exporters": []})
+        pipeline["exporters"].append(name)
+    wanted = {(each.get("auth") or {}).get("authenticator") for each in exporters.values()}
+    extensions = {
+        name: settings
+        for name, settings in (config.get("extensions") or {}).items()
+        if name in wanted
+    }
+    made = {
+        "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{TRIAL_PORT}"}}}},
+        "exporters": exporters,
+        "extensions": extensions,
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "extensions": list(extensions),
+            "pipelines": pipelines,
+        },
+    }
+    return made, list(pipelines)

@@ -1,0 +1,102 @@
+"""A Secret that is missing keeps the Collector from starting; one that lacks a key does as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from af_otel.checks._registry import check
+from af_otel.checks.finding import Finding, Unchecked
+from af_otel.errors import AfOtelError
+from af_otel.kubernetes.refs import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from af_otel.checks.context import Context
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A key of a Secret or a ConfigMap that facility.yaml names."""
+
+    field: str
+    kind: str
+    name: str
+    key: str  # empty for a pull secret
+
+
+def references(context: Context) -> list[Reference]:
+    """All that the file names, in its order."""
+    facility = context.facility
+    found = list(_in(facility.model_dump(), ""))
+    for number, name in enumerate(facility.collector.pull_secrets):
+        found.append(Reference(f"collector.pull_secrets.{number}", "Secret", name, ""))
+    return found
+
+
+def _in(value: Any, path: str) -> Iterator[Reference]:
+    if not isinstance(value, dict):
+        return
+    kind, name = (
+        ("Secret", value.get("secret"))
+        if value.get("secret")
+        else ("ConfigMap", value.get("config_map"))
+    )
+    if isinstance(name, str):
+        for key in ("key", "username", "password"):
+            if isinstance(value.get(key), str):
+                yield Reference(path, kind, name, value[key])
+    for key, inner in value.items():
+        yield from _in(inner, f"{path}.{key}" if path else key)
+
+
+@check("Collector", "Are the Secrets there that facility.yaml names?")
+def secrets_are_there(context: Context) -> Iterator[Finding | Unchecked]:
+    """Each by name and key, in the facility's namespace; values are not looked at."""
+    cluster, namespace = context.live, context.facility.namespace
+    missing: dict[tuple[str, str], list[Reference]] = {}
+    for reference in references(context):
+        try:
+            obj = cluster.get(Ref("v1", reference.kind, reference.name, namespace))
+        except AfOtelError as error:
+            yield Unchecked(f"{reference.kind} `{reference.name}`: {error.what}", error.hint)
+            continue
+        if obj is None:
+            missing.setdefault((reference.kind, reference.name), []).append(reference)
+        elif reference.key and reference.key not in {
+            **(obj.get("data") or {}),
+            **(obj.get("binaryData") or {}),
+        }:
+            keys = ", ".join(f"`{key}`" for key in obj.get("data") or ()) or "none"
+            yield Finding(
+                "blocks",
+                f"{reference.kind} `{reference.name}` has no key `{reference.key}`",
+                f"`{reference.field}` in facility.yaml; those in `{namespace}`: {keys}",
+                "The Collector would not start",
+                f"# in facility.yaml, another key; or\nkubectl -n {namespace} patch "
+                f"{reference.kind.lower()} {reference.name} "
+                f'-p \'{{"stringData": {{"{reference.key}": "…"}}}}\'',
+            )
+    for (kind, name), fields in missing.items():
+        yield _missing(context, kind, name, fields)
+
+
+def _missing(context: Context, kind: str, name: str, fields: list[Reference]) -> Finding:
+    namespace = context.facility.namespace
+    named = ", ".join(dict.fromkeys(f"`{each.field}`" for each in fields))
+    keys = dict.fromkeys(each.key for each in fields if each.key)
+    literals = " ".join(f"--from-literal={key}=…" for key in keys)
+    what = "generic" if keys else "docker-registry"
+    tail = literals or "--docker-server=… --docker-username=… --docker-password=…"
+    make = f"kubectl -n {namespace} create "
+    make += f"secret {what} {name} {tail}" if kind == "Secret" else f"configmap {name} {literals}"
+    if context.namespace(namespace) is None:
+        make = f"kubectl create namespace {namespace}\n{make}"
+    return Finding(
+        "blocks",
+        f"There is no {kind} `{name}` in `{namespace}`",
+        f"named by {named} in facility.yaml",
+        "The Collector would not start" if keys else "The Collector's image could not be pulled",
+        make,
+    )

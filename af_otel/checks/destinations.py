@@ -1,0 +1,112 @@
+"""A destination that refuses is noticed when somebody misses a trace: so each is sent one span or
+sample, from the cluster, with the credentials that the Collector will have.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from af_otel.checks import _answers, _listener
+from af_otel.checks._registry import check
+from af_otel.checks.finding import Finding, Unchecked
+from af_otel.facility.model import PROMETHEUS, TEMPO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from af_otel.checks.context import Context
+
+_TRIES = 20  # quarters of a second until the trial listens
+_ANSWER = 12.0  # seconds; the trial itself gives a destination 5
+_OK = 200
+_PATHS = {"traces": "/v1/traces", "metrics": "/v1/metrics"}
+
+
+@check("Collector", "Do the destinations accept data?")
+def destinations_accept_data(context: Context) -> Iterator[Finding | Unchecked]:
+    """A Collector with the facility's own exporters sends one span named `validate`, and one sample
+    of `af_otel_validate`.
+    """
+    wanted = dict(_destinations(context))
+    if not wanted:
+        return
+    made = _listener.pod(context)
+    missing = sorted(set(wanted) - made.signals)
+    for signal in missing:
+        yield Unchecked(f"`{_answers.FIELDS[signal]}`: no exporter is rendered for it")
+    if not set(wanted) & made.signals:
+        return
+    try:
+        made.probe.address("trial")
+    except _listener.Failed as error:
+        yield Unchecked(f"{error.what} ({error.where})", error.hint)
+        return
+    pod = f"pod/{made.probe.ref.name}"
+    with context.live.forward(made.namespace, pod, _listener.TRIAL_PORT) as address:
+        for signal, endpoint in wanted.items():
+            if signal in made.signals:
+                status, said = _offered(f"{address}{_PATHS[signal]}", _content(context, signal))
+                if status != _OK:
+                    yield _answers.judged(context, signal, endpoint, said or str(status))
+
+
+def _destinations(context: Context) -> Iterator[tuple[str, str]]:
+    """What is there already: backends of our own come with the install."""
+    facility = context.facility
+    destinations = facility.destinations
+    found = {"traces": destinations.traces.endpoint}
+    if destinations.metrics.remote_write:
+        found["metrics"] = destinations.metrics.remote_write.endpoint
+    own = {f"{name}.{facility.namespace}" for name in (TEMPO, PROMETHEUS)}
+    for signal, endpoint in found.items():
+        host = httpx.URL(endpoint).host
+        if host not in own or context.objects.list("Pod", "v1", facility.namespace):
+            yield signal, endpoint
+
+
+def _offered(url: str, content: dict[str, Any]) -> tuple[int, str]:
+    """The answer; the first connections may come before the trial listens."""
+    said = ""
+    for _ in range(_TRIES):
+        try:
+            answer = httpx.post(url, json=content, timeout=_ANSWER, trust_env=False)
+        except httpx.TimeoutException as error:
+            return 0, f"no answer in {_ANSWER:.0f} s: {error}"
+        except httpx.TransportError as error:
+            said = f"{type(error).__name__}: {error}"
+            time.sleep(0.25)
+            continue
+        try:
+            return answer.status_code, str(answer.json().get("message", ""))
+        except ValueError:
+            return answer.status_code, answer.text
+    return 0, f"the trial's Collector does not listen: {said}"
+
+
+def _content(context: Context, signal: str) -> dict[str, Any]:
+    now = time.time_ns()
+    attributes = [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in (
+            ("service.name", "af-otel"),
+            ("service.namespace", context.facility.name),
+        )
+    ]
+    resource = {"attributes": attributes}
+    if signal == "traces":
+        span = {
+            "traceId": secrets.token_hex(16),
+            "spanId": secrets.token_hex(8),
+            "name": "validate",
+            "kind": 1,
+            "startTimeUnixNano": str(now - 1_000_000),
+            "endTimeUnixNano": str(now),
+        }
+        return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    point = {"timeUnixNano": str(now), "asInt": "1"}
+    metric = {"name": "af_otel.validate", "gauge": {"dataPoints": [point]}}
+    return {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [metric]}]}]}

@@ -1,0 +1,210 @@
+"""af-otel runs on the Python of the facility's own images, next to the packages that are there:
+what does not fit is left untraced, and nobody would know why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
+
+import af_otel
+from af_otel.checks import _look
+from af_otel.checks._registry import check
+from af_otel.checks.finding import Finding, Unchecked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from af_otel.checks._look import View
+    from af_otel.checks.context import Context
+
+    Found = Iterator[Finding | Unchecked]
+
+OLDEST = (3, 10)
+_HOSTS = {
+    "jupyterhub": "hub",
+    "jupyter_server": "user",
+    "ipykernel": "user",
+    "dask": "user, dask",
+}
+# Of Python's own, or nothing to speak of: Debian's reports crashes.
+_HARMLESS = {"sys", "os", "site", "warnings", "apport_python_hook"}
+
+
+def _seen(context: Context) -> Iterator[View]:
+    """The views that say something; why others do not is for the first check to tell."""
+    for view in _look.views(context):
+        if view.problem is None and view.python.get("python"):
+            yield view
+
+
+@check("Pods and images", "Do the images have a shell and a Python that af-otel runs on?")
+def images_have_python(context: Context) -> Found:
+    """A probe with each image looks."""
+    for view in _look.views(context):
+        template = view.template
+        where = f"image `{template.image}` of {template.role} ({template.where})"
+        what = ""
+        if view.problem is not None:
+            image = getattr(view.problem, "image", False)
+            if image:
+                yield Finding(
+                    "warns",
+                    f"Image `{template.image}` cannot be pulled",
+                    view.problem.where or template.where,
+                    "Pods with it do not start, with or without af-otel",
+                )
+            else:
+                yield Unchecked(
+                    f"{where}: {view.problem.what} ({view.problem.where})", view.problem.hint
+                )
+        elif view.no_shell:
+            what = f"Image `{template.image}` has no shell (`sh`)"
+        elif view.no_python:
+            what = f"Image `{template.image}` has no Python"
+        elif tuple(view.python.get("python", OLDEST)) < OLDEST:
+            version = ".".join(map(str, view.python["python"][:2]))
+            oldest = ".".join(map(str, OLDEST))
+            what = f"Python {version} of image `{template.image}` is older than {oldest}"
+        if what:
+            yield Finding(
+                "blocks" if template.place.role == "hub" else "warns",
+                what,
+                where,
+                "Its pods start and run as before, but untraced",
+                f"# in facility.yaml, if that is as it should be: pods with it are left alone\n"
+                f"injection: {{exclude_images: ['{template.image}']}}",
+            )
+
+
+@check("Pods and images", "Are the libraries in the images new enough to be traced?")
+def libraries_are_supported(context: Context) -> Found:
+    """Versions as the image's own Python sees them, against what the instrumentations support."""
+    for view in _seen(context):
+        template = view.template
+        versions = view.python.get("versions") or {}
+        for host, roles in _HOSTS.items():
+            module = importlib.import_module(f"af_otel_instrumentation.{host}")
+            for text in module.SUPPORTS if template.place.role in roles else ():
+                wanted = Requirement(text)
+                have = versions.get(wanted.name)
+                if have is None or _within(have, wanted):
+                    continue
+                yield Finding(
+                    "blocks" if template.place.role == "hub" else "warns",
+                    f"`{wanted.name}` {have} is not supported: `{wanted.specifier}`",
+                    f"image `{template.image}` of {template.role} ({template.where})",
+                    f"What `{wanted.name}` does there runs untraced and unharmed",
+                    f"# in the image\npip install '{text}'",
+                )
+
+
+@check("Pods and images", "Do OpenTelemetry packages in the images fit ours?")
+def opentelemetry_fits(context: Context) -> Found:
+    """What an image brings is used instead of ours, so it must be within the range we work with."""
+    fits = _fits()
+    for view in _seen(context):
+        template = view.template
+        for name, have in (view.python.get("versions") or {}).items():
+            if name not in fits or not _numbers(have):
+                continue
+            first, end = fits[name]
+            if first <= _numbers(have) < end:
+                continue
+            wanted = f">={_dotted(first)},<{_dotted(end)}"
+            yield Finding(
+                "blocks" if template.place.role == "hub" else "warns",
+                f"`{name}` {have} of image `{template.image}` does not fit: needed is `{wanted}`",
+                f"{template.role} ({template.where})",
+                "Every process there runs untraced: a second version beside it could break it",
+                f"# in the image\npip install '{name}{wanted}'",
+            )
+
+
+@check("Pods and images", "What do the images run at every start of Python?")
+def own_sitecustomize_is_chained(context: Context) -> Found:
+    """Ours stands in front of it and runs it as if it came first; that is good to know."""
+    for view in _seen(context):
+        template = view.template
+        for name, custom in (view.python.get("custom") or {}).items():
+            imports = [each for each in custom["imports"] if each not in _HARMLESS]
+            if not imports:
+                continue
+            listed = ", ".join(f"`{each}`" for each in imports[:6])
+            traces = any("opentelemetry" in each for each in imports)
+            yield Finding(
+                "warns" if traces else "info",
+                f"Image `{template.image}` has a `{name}` of its own, which imports {listed}",
+                f"`{custom['path']}` ({template.role})",
+                "It sets up OpenTelemetry by itself, it seems: what it sets first is used"
+                if traces
+                else "af-otel runs it as it would have been run; nothing is lost",
+            )
+
+
+@check("Pods and images", "Is the images' own PYTHONPATH kept?", source="files")
+def own_python_path_is_kept(context: Context) -> Found:
+    """A pod's PYTHONPATH replaces the image's: ours is added by the policy, which keeps both."""
+    if context.cluster is not None:
+        for view in _seen(context):
+            path = view.python.get("pythonpath") or ""
+            others = [each for each in path.split(":") if each and "af-otel" not in each]
+            if others:
+                yield Finding(
+                    "info",
+                    f"Image `{view.template.image}` sets `PYTHONPATH` to `{':'.join(others)}`",
+                    f"{view.template.role} ({view.template.where})",
+                    "It is kept: af-otel records it and puts itself in front",
+                )
+    for chart in context.charts:
+        for key in ("hub.extraEnv", "singleuser.extraEnv", "gateway.backend.environment"):
+            if "PYTHONPATH" in _names(chart.value(key, {})):
+                yield Finding(
+                    "info",
+                    f"`PYTHONPATH` is set for {_WHOSE[key]}",
+                    chart.at(f"{key}.PYTHONPATH"),
+                    "It is kept, behind ours; but it hides a `PYTHONPATH` that the image may have",
+                )
+
+
+_WHOSE = {
+    "hub.extraEnv": "the hub",
+    "singleuser.extraEnv": "users' pods",
+    "gateway.backend.environment": "Dask's pods",
+}
+
+
+def _names(env: Any) -> list[str]:
+    if isinstance(env, list):
+        return [str(each.get("name")) for each in env if isinstance(each, dict)]
+    return list(env) if isinstance(env, dict) else []
+
+
+def _fits() -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The ranges that an injected process goes by; its file is run, not imported, as it is no part
+    of this package there.
+    """
+    boot = Path(af_otel.__file__).parent / "bootstrap" / "site" / "af_otel_boot.py"
+    fits: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = runpy.run_path(str(boot))["FITS"]
+    return fits
+
+
+def _within(have: str, wanted: Requirement) -> bool:
+    try:
+        return wanted.specifier.contains(Version(have), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

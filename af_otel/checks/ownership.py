@@ -1,0 +1,77 @@
+"""What has one of our names and is not ours is never touched, so it would stop an install."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from af_otel.checks import _probe
+from af_otel.checks._registry import check
+from af_otel.checks.context import PROBE
+from af_otel.checks.finding import Finding
+from af_otel.kubernetes import ownership
+from af_otel.kubernetes.refs import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from af_otel.checks.context import Context
+
+
+@check("Cluster", "Are our names free, or taken by ourselves?")
+def our_names_are_free(context: Context) -> Iterator[Finding]:
+    """Each object that is rendered is looked up."""
+    name = context.facility.name
+    for obj in context.rendered:
+        there = context.live.get(obj)
+        if there is None or obj["kind"] == "Namespace":
+            continue
+        owner = ownership.owner(there)
+        if owner == name:
+            continue
+        ref = Ref.of(obj)
+        if owner:
+            yield Finding(
+                "blocks",
+                f"{ref} belongs to another facility, `{owner}`",
+                f"label `{ownership.FACILITY}`",
+                "Two facilities in one namespace would overwrite each other",
+                "# in facility.yaml, a namespace for each\nnamespace: af-otel-" + name,
+            )
+        else:
+            yield Finding(
+                "blocks",
+                f"{ref} is there, and af-otel has not made it",
+                f"it has no label `{ownership.MANAGED_BY}: {ownership.MANAGER}`",
+                "An install never changes what is not its own, and would stop there",
+                f"# if nobody needs it\nkubectl delete {ref.kind.lower()} {ref.name}"
+                + (f" -n {ref.namespace}" if ref.namespace else ""),
+            )
+
+
+@check("Cluster", "Has an earlier run of these checks left anything behind?")
+def no_probes_are_left(context: Context) -> Iterator[Finding]:
+    """Only what a killed run could not remove; its pods have ended by themselves."""
+    mine = context.probes.run if context.probes else ""
+    namespaces = dict.fromkeys([*context.facility.injected_namespaces, context.facility.namespace])
+    left = [
+        obj
+        for obj in _probe.left(context.live, list(namespaces))
+        if obj["metadata"]["labels"][PROBE] != mine and _is_over(obj)
+    ]
+    if left:
+        names = ", ".join(str(Ref.of(obj)) for obj in left[:5])
+        yield Finding(
+            "info",
+            f"{len(left)} object(s) of an earlier `af-otel validate` are still there",
+            names,
+            "It was killed; they do nothing any more",
+            "af-otel validate --fix",
+            [{**obj, "metadata": {**obj["metadata"], "deletionTimestamp": "now"}} for obj in left],
+        )
+
+
+def _is_over(obj: dict[str, object]) -> bool:
+    """Not of a run that goes on at the same time."""
+    status = obj.get("status")
+    phase = status.get("phase") if isinstance(status, dict) else None
+    return obj["kind"] != "Pod" or phase in {"Succeeded", "Failed"}
