@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 API = "admissionregistration.k8s.io/v1"
 INJECT = "af-otel.io/inject"  # "true", "false", or "zip": without an init container
 INJECTED = "af-otel.io/injected"
+TRIAL = "af-otel.io/trial"  # a label of the pods of dry runs, by the facility's name
 ZIP = "zip"
 # What the spawner, the charts and the operator call the container that matters: others may come
 # before it, and the init step needs the image that has Python.
@@ -31,74 +32,64 @@ _MAIN = ("hub", "notebook", "dask-scheduler", "dask-worker", "scheduler", "worke
 _COPIED = ("imagePullPolicy", "securityContext", "resources", "envFrom")
 
 
-def policy_name(facility: Facility) -> str:
+def policy_name(facility: Facility, *, trial: bool = False) -> str:
     """The name of the policy and its binding."""
-    return f"af-otel-{facility.name}"
+    return f"af-otel-{facility.name}" + ("-trial" if trial else "")
 
 
-def policy(
-    facility: Facility, payload: str, *, failure_policy: str = "Ignore"
-) -> list[dict[str, Any]]:
+def policy(facility: Facility, payload: str, *, trial: bool = False) -> list[dict[str, Any]]:
     """Return the MutatingAdmissionPolicy and its binding.
 
     Parameters
     ----------
     payload
         The name of the payload's ConfigMap in every injected namespace.
-    failure_policy
-        What a failing expression does to a pod's creation. `Fail` is for a trial by dry runs, as
-        `Ignore` keeps failures silent.
+    trial
+        The same for pods with the label of a trial alone, where an expression that fails is told.
+        In earnest it is silent, and the pod is made as it would have been.
     """
-    meta = metadata(facility, policy_name(facility))
+    meta = metadata(facility, policy_name(facility, trial=trial))
+    tried = {"key": TRIAL, "operator": "DoesNotExist"}
+    pods = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["pods"],
+    }
     in_namespaces = {
         "key": "kubernetes.io/metadata.name",
         "operator": "In",
         "values": sorted(facility.injected_namespaces),
     }
+    spec = {
+        "failurePolicy": "Fail" if trial else "Ignore",
+        # Others may add labels and containers after us.
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": {
+            "resourceRules": [pods],
+            "objectSelector": (
+                {"matchLabels": {TRIAL: facility.name}} if trial else {"matchExpressions": [tried]}
+            ),
+        },
+        "matchConditions": _named(_conditions(facility)),
+        "variables": _named(_variables()),
+        "mutations": [
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": _patch(facility, payload)}}
+        ],
+    }
+    binding = {
+        "policyName": meta["name"],
+        "matchResources": {"namespaceSelector": {"matchExpressions": [in_namespaces]}},
+    }
+    kind = "MutatingAdmissionPolicy"
     return [
-        {
-            "apiVersion": API,
-            "kind": "MutatingAdmissionPolicy",
-            "metadata": meta,
-            "spec": {
-                "failurePolicy": failure_policy,
-                # Others may add labels and containers after us.
-                "reinvocationPolicy": "IfNeeded",
-                "matchConstraints": {
-                    "resourceRules": [
-                        {
-                            "apiGroups": [""],
-                            "apiVersions": ["v1"],
-                            "operations": ["CREATE"],
-                            "resources": ["pods"],
-                        }
-                    ]
-                },
-                "matchConditions": [
-                    {"name": name, "expression": expression}
-                    for name, expression in _conditions(facility)
-                ],
-                "variables": [
-                    {"name": name, "expression": expression} for name, expression in _variables()
-                ],
-                "mutations": [
-                    {
-                        "patchType": "JSONPatch",
-                        "jsonPatch": {"expression": _patch(facility, payload)},
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": API,
-            "kind": "MutatingAdmissionPolicyBinding",
-            "metadata": meta,
-            "spec": {
-                "policyName": policy_name(facility),
-                "matchResources": {"namespaceSelector": {"matchExpressions": [in_namespaces]}},
-            },
-        },
+        {"apiVersion": API, "kind": kind, "metadata": meta, "spec": spec},
+        {"apiVersion": API, "kind": f"{kind}Binding", "metadata": meta, "spec": binding},
     ]
+
+
+def _named(expressions: Iterator[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "expression": expression} for name, expression in expressions]
 
 
 def _conditions(facility: Facility) -> Iterator[tuple[str, str]]:
