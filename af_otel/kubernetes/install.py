@@ -12,19 +12,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
-from af_otel.kubernetes import apply, facts, inventory, plan, pulls, restart, wait
+from af_otel.kubernetes import apply, facts, inventory, plan, proof, pulls, restart, wait
 from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.inventory import Inventory, Revision
 from af_otel.kubernetes.objects import notes, render
+from af_otel.kubernetes.objects.injection import policy
+from af_otel.kubernetes.refs import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from af_otel.facility import Facility
     from af_otel.kubernetes.client import Cluster
-    from af_otel.kubernetes.plan import Plan
+    from af_otel.kubernetes.plan import Change, Plan
     from af_otel.kubernetes.progress import Progress
-    from af_otel.kubernetes.refs import Ref
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,10 @@ def _prepared(
     objects: Sequence[dict[str, Any]],
     said: Sequence[str],
 ) -> Prepared:
+    # Should a trial of the policy be cut off, the next run finds what it left.
+    trial = [Ref.of(each) for each in policy(facility, "", trial=True)]
     during = (before or Inventory(facility.name, facility.namespace, ())).begin(
-        revision, revision.refs
+        revision, [*revision.refs, *trial]
     )
     # A revision's payload is not in its manifests; that of the one before is for the way back.
     spare = during.previous.payloads if during.previous else []
@@ -200,13 +203,18 @@ def carry_out(
     apply.objects(cluster, rest, progress, take_back=take_back)
     wanted = [change.ref for change in rest if change.desired is not None]
     wait.workloads(cluster, wanted, progress, timeout)
-    apply.objects(cluster, inject, progress, take_back=take_back)
+    _inject(cluster, prepared, inject, progress, take_back=take_back)
     apply.deletions(cluster, changes, progress)
     if not prepared.nothing_to_do:
         apply.inventory(cluster, prepared.after, progress)
     if prepared.hub and restart_hub:
         restart.hub(
-            cluster, facility, prepared.hub, progress, lambda: undo(cluster, prepared, progress)
+            cluster,
+            facility,
+            prepared.payload,
+            prepared.hub,
+            progress,
+            lambda: undo(cluster, prepared, progress),
         )
     places = {change.ref.namespace for change in rest if change.ref.namespace}
     return Outcome(
@@ -215,6 +223,44 @@ def carry_out(
         len(prepared.hub) if restart_hub else 0,
         [change.ref for change in prepared.plan.of("create", "change")],
     )
+
+
+def _inject(
+    cluster: Cluster,
+    prepared: Prepared,
+    changes: Sequence[Change],
+    progress: Progress,
+    *,
+    take_back: bool,
+) -> None:
+    """Put the policy in force: tried on pods that are never made, then proven on such."""
+    changed = [each for each in changes if each.action in {"create", "change"}]
+    if changed:
+        with progress.step("try the injection policy"):
+            # Only with a payload that is there: of another revision the policy is an older one.
+            wrong = progress.patiently(
+                proof.try_injection, cluster, prepared.facility, prepared.payload
+            )
+            _refuse(wrong)
+    apply.objects(cluster, changes, progress, take_back=take_back)
+    if changed or (changes and prepared.hub):
+        with progress.step("wait until pods are injected"):
+            wrong = progress.patiently(proof.prove_injection, cluster, prepared.facility)
+            if wrong:
+                undo(cluster, prepared, progress)
+            _refuse(wrong)
+
+
+def _refuse(wrong: Sequence[AfOtelError]) -> None:
+    if wrong:
+        first, *others = wrong
+        also = [f"also: {error.what}" for error in others]
+        raise AfOtelError(
+            first.what,
+            where="\n         ".join([*([first.where] if first.where else []), *also]),
+            hint="nothing is injected; what is applied besides stays"
+            + (f". {first.hint[0].upper()}{first.hint[1:]}" if first.hint else ""),
+        )
 
 
 def undo(cluster: Cluster, prepared: Prepared, progress: Progress) -> None:

@@ -48,6 +48,7 @@ def outdated(cluster: Cluster, facility: Facility, payload: str) -> list[dict[st
 def hub(
     cluster: Cluster,
     facility: Facility,
+    payload: str,
     old: Iterable[dict[str, Any]],
     progress: Progress,
     undo: Callable[[], None],
@@ -81,6 +82,7 @@ def hub(
         for pod in waiting:
             problem = _replaced(cluster, facility, pod, progress, step, bound)
             if problem is None:
+                _tell_unless_injected(cluster, facility, payload, progress)
                 continue
             progress.say(step, "it does not come back: taking out what was injected")
             undo()
@@ -99,6 +101,18 @@ def hub(
                 where="\n         ".join(said),
                 hint=f"what was injected is taken out again, and {now}; `--no-restart` installs "
                 "the rest",
+            )
+
+
+def _tell_unless_injected(
+    cluster: Cluster, facility: Facility, payload: str, progress: Progress
+) -> None:
+    for pod in outdated(cluster, facility, payload):
+        if pods.is_ready(pod):
+            progress.notice(
+                f"Pod `{pod['metadata']['name']}` of the hub came back without af-otel: another "
+                "API server did not know the policy yet, or something takes it out; run the "
+                "command again"
             )
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from af_otel.kubernetes.client import Cluster
 
-_LINES, _EVENTS = 12, 4  # of a log and of a pod's story, at the end of an error
+_LINES, _EVENTS = 4, 4  # of a log and of a pod's story, at the end of an error
+_WIDTH = 300  # characters of a line
 _IMAGE = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _PULL_HINT = (
     "`image`, `pull_policy` and `pull_secrets` of the part in facility.yaml choose another "
@@ -101,7 +102,7 @@ def last_words(cluster: Cluster, pod: dict[str, Any]) -> list[str]:
                     tail=_LINES,
                     previous=bool(before),
                 )
-                said += [f"{container['name']}: {line}" for line in text.splitlines()]
+                said += [f"{container['name']}: {line[:_WIDTH]}" for line in text.splitlines()]
     return list(dict.fromkeys(said))
 
 
