@@ -2,7 +2,7 @@
 
 Prints one JSON object, small enough for a termination message (4096 bytes). Python 3.6 must run it.
 """
-# ruff: noqa: ANN001, ANN202, FURB167, I002, PERF203, PTH110, PTH120, PTH123, PTH208, SIM905, TRY300
+# ruff: noqa: ANN001, ANN202, FURB167, PERF203, PTH110, PTH120, PTH123, PTH208, SIM905, TRY300
 # mypy: ignore-errors
 
 import json

@@ -27,8 +27,11 @@ __all__ = ["TRIAL_PORT", "Failed", "Listener", "Made", "Parts", "parts", "pod", 
 TRIAL_PORT = 4319  # what arrives there goes to the destinations
 _POD = ("securityContext", "nodeSelector", "tolerations", "imagePullSecrets", "affinity")
 _CONTAINER = ("image", "imagePullPolicy", "securityContext", "env", "envFrom", "volumeMounts")
-_SIGNALS = {"otlp_http": "traces", "otlphttp": "traces", "otlp": "traces", "otlp_grpc": "traces"}
-_SIGNALS |= {"prometheus_remote_write": "metrics", "prometheusremotewrite": "metrics"}
+_EXPORTERS = {"otlp", "otlp_grpc", "otlp_http", "otlphttp"}
+# What the queue is called where it is not `sending_queue`.
+_QUEUES = dict.fromkeys(("prometheus_remote_write", "prometheusremotewrite"), "remote_write_queue")
+_EXPORTERS |= set(_QUEUES)
+_PATIENCE = {"sending_queue", "remote_write_queue", "wal", "retry_on_failure", "timeout"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,9 @@ def _pod(context: Context) -> Made:
         "containers": containers,
     }
     meta = {"name": name, "namespace": namespace, "labels": _labels(context)}
-    return Made(probes.start({"metadata": meta, "spec": spec}), namespace, frozenset(signals))
+    # The configuration names the token of its account, which is not there before the install.
+    probe = probes.start({"metadata": meta, "spec": spec}, token=True)
+    return Made(probe, namespace, frozenset(signals))
 
 
 def _container(
@@ -239,31 +244,22 @@ def _trial(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The destinations' exporters without what makes them patient, so that an answer is one."""
     exporters: dict[str, Any] = {}
     pipelines: dict[str, Any] = {}
-    used = {
-        name
-        for pipeline in config.get("service", {}).get("pipelines", {}).values()
-        for name in pipeline.get("exporters") or ()
-    }
-    for name, settings in (config.get("exporters") or {}).items():
-        signal = _SIGNALS.get(name.partition("/")[0])
-        if name not in used or signal is None:
-            continue
-        made = {key: value for key, value in (settings or {}).items() if key != "wal"}
+    for name, signal in _outward(config):
+        settings = copy.deepcopy(config["exporters"][name])
+        made = {key: value for key, value in settings.items() if key not in _PATIENCE}
         made["retry_on_failure"] = {"enabled": False}
-        made["timeout"] = "5s"
-        queue = "remote_write_queue" if signal == "metrics" else "sending_queue"
-        made[queue] = {"enabled": False}
-        made.pop("sending_queue", None) if signal == "metrics" else None
+        made[_QUEUES.get(_type(name), "sending_queue")] = {"enabled": False}
+        _client(made)["timeout"] = "5s"
         exporters[name] = made
         pipeline = pipelines.setdefault(signal, {"receivers": ["otlp"], "exporters": []})
         pipeline["exporters"].append(name)
-    wanted = {(each.get("auth") or {}).get("authenticator") for each in exporters.values()}
+    wanted = {(_client(each).get("auth") or {}).get("authenticator") for each in exporters.values()}
     extensions = {
         name: settings
         for name, settings in (config.get("extensions") or {}).items()
         if name in wanted
     }
-    made = {
+    trial = {
         "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{TRIAL_PORT}"}}}},
         "exporters": exporters,
         "extensions": extensions,
@@ -273,4 +269,31 @@ def _trial(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             "pipelines": pipelines,
         },
     }
-    return made, list(pipelines)
+    return trial, list(pipelines)
+
+
+def _outward(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The exporters that leave the pod, and what they export."""
+    seen: set[str] = set()
+    for pipeline, parts in (config.get("service", {}).get("pipelines") or {}).items():
+        for name in parts.get("exporters") or ():
+            settings = (config.get("exporters") or {}).get(name) or {}
+            if name in seen or _type(name) not in _EXPORTERS or _stays(settings):
+                continue
+            seen.add(name)
+            yield name, pipeline.partition("/")[0]
+
+
+def _stays(settings: Mapping[str, Any]) -> bool:
+    """Whether an exporter is for the Collector itself: its journal on disk."""
+    endpoint = str(_client(settings).get("endpoint", ""))
+    return not endpoint or "127.0.0.1" in endpoint
+
+
+def _client(settings: Any) -> Any:
+    """Where an exporter has its address and credentials: some have an `http` of their own."""
+    return settings["http"] if isinstance(settings.get("http"), dict) else settings
+
+
+def _type(name: str) -> str:
+    return name.partition("/")[0]

@@ -68,15 +68,15 @@ class Probes:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
-    def start(self, pod: Mapping[str, Any]) -> Probe:
-        """Make a pod, with our label and bounds.
+    def start(self, pod: Mapping[str, Any], *, token: bool = False) -> Probe:
+        """Make a pod, with our label and bounds; with an account's `token`, or without.
 
         Raises
         ------
         AfOtelError
             The cluster refuses it; the API's words say why.
         """
-        made = self._bounded(pod)
+        made = self._bounded(pod, token=token)
         with self._lock:
             self._open()
             ref = Ref.of(made)
@@ -124,7 +124,7 @@ class Probes:
         with contextlib.suppress(AfOtelError):
             self.cluster.delete(ref, grace=0)
 
-    def _bounded(self, pod: Mapping[str, Any]) -> dict[str, Any]:
+    def _bounded(self, pod: Mapping[str, Any], *, token: bool) -> dict[str, Any]:
         meta, spec = dict(pod["metadata"]), dict(pod["spec"])
         meta["labels"] = {**(meta.get("labels") or {}), PROBE: self.run}
         meta["annotations"] = {**(meta.get("annotations") or {}), "af-otel.io/inject": "false"}
@@ -132,7 +132,7 @@ class Probes:
             "restartPolicy": "Never",
             "activeDeadlineSeconds": LIFE,
             "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": token,
             "enableServiceLinks": False,
             "readinessGates": [{"conditionType": _GATE}],
         }
