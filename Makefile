@@ -8,11 +8,12 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test servers lint venv oldest browser clean clean-cache
+.PHONY: help up test test-on-cluster cluster servers lint venv oldest browser clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
 	@echo 'make test [ARGS=...]   all tests, fast ones first; ARGS go to pytest'
+	@echo 'make cluster           a Kubernetes with a JupyterHub and Dask Gateway, until Ctrl-C (root)'
 	@echo 'make servers           build what the facility runs (Collector, Tempo, Prometheus, proxy)'
 	@echo 'make lint              ruff, mypy, import rules, spelling'
 	@echo 'make clean             remove .venv and all that make has left in this checkout'
@@ -32,7 +33,19 @@ test: browser servers oldest
 ifndef ARGS
 	@$(OLDEST) -m pytest $(foreach host,$(HOSTS),$(wildcard tests/unit/test_$(host)_*.py))
 	@AF_OTEL_TEST_PYTHON=$(OLDEST) $(BIN)/python -m pytest $(ON_BOTH)
+	@$(MAKE) --no-print-directory test-on-cluster
 endif
+
+# Last, as they take longest; they skip, and say why, where there can be no cluster. CI has one.
+test-on-cluster: servers
+	@[ "$$CI" != true ] || tools/bootstrap.sh cluster
+	@! $(BIN)/python tests/cluster --possible || $(BIN)/python tools/build_servers.py --cluster
+	@$(BIN)/python -m pytest tests/cluster
+
+cluster: servers
+	@tools/bootstrap.sh cluster
+	@$(BIN)/python tools/build_servers.py --cluster
+	@$(BIN)/python tests/cluster $(ARGS)
 
 servers: venv
 	@$(BIN)/python tools/build_servers.py

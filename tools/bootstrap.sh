@@ -3,6 +3,7 @@
 #   bootstrap.sh venv              uv, .venv and what pyproject.toml asks for
 #   bootstrap.sh oldest            .venv-oldest: the oldest supported hosts, for the tests
 #   bootstrap.sh browser [ARGS]    Chromium for the browser tests, unless pytest's ARGS omit them
+#   bootstrap.sh cluster           what a Kubernetes of one node runs its containers with
 set -eu
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/af-otel/toolchains
@@ -40,6 +41,14 @@ missing_for_browser() { # pytest's ARGS
 		! command -v "$name" >/dev/null || return 0
 	done
 	echo chromium
+}
+
+missing_for_cluster() {
+	for package in containerd runc iptables conntrack debootstrap; do
+		command -v "$package" >/dev/null || [ -x "/usr/sbin/$package" ] || echo "$package"
+	done
+	[ -x /sbin/ip ] || [ -x /usr/bin/ip ] || echo iproute2
+	[ -e /usr/lib/cni/bridge ] || [ -e /opt/cni/bin/bridge ] || echo containernetworking-plugins
 }
 
 need() { # PACKAGE...
@@ -180,8 +189,11 @@ browser)
 	is_made && venv= || venv=$(missing_for_venv)
 	need $venv $(missing_for_browser "$@")
 	;;
+cluster)
+	need $(missing_for_cluster)
+	;;
 *)
-	sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

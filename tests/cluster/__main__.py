@@ -14,11 +14,6 @@ sys.path[0] = str(Path(__file__).parents[1])
 from cluster import deploy, images  # noqa: E402
 from cluster.cluster import Cluster, lacking  # noqa: E402
 
-TOLD = """
-KUBECONFIG={kubeconfig}
-the hub: {url}, any user, password {password}
-"""
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
@@ -27,7 +22,10 @@ def main() -> int:
     parser.add_argument("--bare", action="store_true", help="without a facility")
     parser.add_argument("--detach", action="store_true", help="leave it running")
     parser.add_argument("--down", action="store_true", help="remove one that was left running")
+    parser.add_argument("--possible", action="store_true", help="say whether it could be built")
     options = parser.parse_args()
+    if options.possible:
+        return 1 if lacking(built=False) else 0
     cluster = Cluster.at(options.state.resolve())
     if options.down:
         cluster.down()
@@ -45,12 +43,11 @@ def main() -> int:
         cluster.down()  # what a killed one has left
         cluster.up(keep=options.detach)
         images.load_servers(cluster.node)
-        told = {"kubeconfig": cluster.kubeconfig, "url": "none", "password": "none"}
+        print(f"KUBECONFIG={cluster.kubeconfig}", flush=True)
         if not options.bare:
             deploy.load_images(cluster)
             facility = deploy.deploy(cluster)
-            told |= {"url": facility.url, "password": facility.password}
-        print(TOLD.format(**told), flush=True)
+            print(f"hub: {facility.url} (any user, password {facility.password})", flush=True)
         done = True
         if not options.detach:
             print("Ctrl-C removes it", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import ipaddress
 import json
@@ -77,7 +78,7 @@ class Authority:
                     "name": "test",
                     "cluster": {
                         "server": server,
-                        "certificate-authority": str(self.directory / "ca.crt"),
+                        "certificate-authority-data": self._data("ca.crt"),
                     },
                 }
             ],
@@ -85,8 +86,8 @@ class Authority:
                 {
                     "name": name,
                     "user": {
-                        "client-certificate": str(self.directory / f"{name}.crt"),
-                        "client-key": str(self.directory / f"{name}.key"),
+                        "client-certificate-data": self._data(f"{name}.crt"),
+                        "client-key-data": self._data(f"{name}.key"),
                     },
                 }
             ],
@@ -94,6 +95,9 @@ class Authority:
         }
         path.write_text(json.dumps(content, indent=2))
         return path
+
+    def _data(self, name: str) -> str:
+        return base64.b64encode((self.directory / name).read_bytes()).decode()
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey

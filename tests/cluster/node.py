@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOSTNAME = "node1"
+BRIDGE = "pods"
 BRIDGE_ADDRESS = "10.244.0.1"
 CGROUPS = Path("/sys/fs/cgroup")
 LINKS = 250
@@ -55,9 +56,9 @@ done
 hostname {hostname}
 ip link set lo up
 sysctl -qw net.ipv4.ip_forward=1
-ip link add pods type bridge
-ip addr add {address}/24 dev pods
-ip link set pods up
+ip link add {bridge} type bridge
+ip addr add {address}/24 dev {bridge}
+ip link set {bridge} up
 trap '' CHLD
 touch {state}/init-done
 exec sleep infinity
@@ -125,6 +126,7 @@ class Node:
             state=shlex.quote(str(self.state)),
             settings=" ".join(s for s in KUBELETS_SETTINGS if Path("/proc/sys", s).exists()),
             hostname=HOSTNAME,
+            bridge=BRIDGE,
             address=BRIDGE_ADDRESS,
         )
         with (self.logs / "node.log").open("ab") as log:
