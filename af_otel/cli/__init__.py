@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from af_otel import __version__
+from af_otel.cli.collect import collect
 from af_otel.cli.diff import diff
 from af_otel.cli.down import down
 from af_otel.cli.env import env
@@ -64,6 +65,7 @@ app.command(rich_help_panel=_CLUSTER)(upgrade)
 app.command(rich_help_panel=_CLUSTER)(uninstall)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(verify)
+app.command(rich_help_panel=_LOOK)(collect)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)

@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from af_otel.metrics import _registry
+from af_otel.metrics._collectors import collector
 from af_otel.metrics._instruments import DECADES, SECONDS, Counter, Gauge, Histogram, Timer
 from af_otel.metrics._training import Training
 from af_otel.metrics._warn import MetricsWarning
@@ -38,6 +39,7 @@ __all__ = [
     "MetricsWarning",
     "Timer",
     "Training",
+    "collector",
     "counter",
     "gauge",
     "histogram",

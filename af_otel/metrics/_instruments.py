@@ -133,30 +133,32 @@ class Instrument:
             return self._find(labels)
 
     def _number(self, value: Any) -> float | None:
-        """Return a finite number that OTLP can carry, None (with a warning) for anything else."""
-        if type(value) is not int and type(value) is not float:
-            try:
-                value = value.item() if hasattr(value, "item") else value
-                value = value if type(value) is int else float(value)
-            except (TypeError, ValueError, RuntimeError):
-                warn(
-                    self.name,
-                    f"a {type(value).__name__} is no number, so it is not recorded",
-                    stacklevel=5,
-                )
-                return None
-        if type(value) is int:
-            return value if -_LARGEST <= value <= _LARGEST else self._number(_as_float(value))
-        if not math.isfinite(value):
-            warn(self.name, f"{value} is no finite number, so it is not recorded", stacklevel=5)
-            return None
-        return float(value)
+        return finite(self.name, value)
 
     def _note(self, series: Series, value: float) -> None:
         """Remember which span the first call after an export was made in."""
         context = trace.get_current_span().get_span_context()
         if context.trace_flags.sampled and context.is_valid:
             series.exemplar = (value, time.time_ns(), context.trace_id, context.span_id)
+
+
+def finite(name: str, value: Any) -> float | None:
+    """Return a finite number that OTLP can carry, None (with a warning) for anything else."""
+    if type(value) is not int and type(value) is not float:
+        try:
+            # NumPy's, PyTorch's and others' scalars.
+            value = value.item() if hasattr(value, "item") else value
+            value = value if type(value) is int else float(value)
+        except (TypeError, ValueError, RuntimeError):
+            kind = type(value).__name__
+            warn(name, f"a {kind} is no number, so it is not recorded", stacklevel=6)
+            return None
+    if type(value) is int:
+        return value if -_LARGEST <= value <= _LARGEST else finite(name, _as_float(value))
+    if not math.isfinite(value):
+        warn(name, f"{value} is no finite number, so it is not recorded", stacklevel=6)
+        return None
+    return float(value)
 
 
 def _as_float(value: int) -> float:

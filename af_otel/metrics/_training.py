@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from af_otel.metrics import _callbacks, _names, _registry
-from af_otel.metrics._instruments import Counter, Gauge
+from af_otel.metrics._instruments import Counter, finite
 from af_otel.metrics._warn import warn
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ class Training:
         self._given = name, dict(labels)
         given = {"training": name, **labels}
         self._labels = _names.labels("training", given)
-        self._checked = Gauge("user.training", "", "")  # its checks of numbers, and nothing else
         self._names: dict[str, str | None] = {}
         self._keys: dict[str, tuple[tuple[str, str], ...]] = {}
         self._logs = _registry.instrument(Counter, "training.logs", "{call}", "Calls of log()")
@@ -53,8 +52,7 @@ class Training:
                 full = self._named(name)
             if full is None:
                 continue
-            self._checked.name = full
-            number = self._checked._number(value)  # noqa: SLF001 - of this package
+            number = finite(full, value)
             if number is not None:
                 _registry.points.add(full, key, number)
         self._logs.add(1, **self._labels)

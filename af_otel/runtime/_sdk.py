@@ -43,6 +43,7 @@ _VERSIONS = {
     "server": "jupyter-server",
     "kernel": "ipykernel",
     "dask-gateway": "dask-gateway-server",
+    "collect": "af-otel",
 }
 
 

@@ -16,5 +16,7 @@ DASK_SCHEDULER: Final = "dask-scheduler"
 DASK_WORKER: Final = "dask-worker"
 # `dask-gateway-server`
 DASK_GATEWAY: Final = "dask-gateway"
+# `af-otel collect`
+COLLECT: Final = "af-otel-collect"
 # A script that makes a Dask client.
 DASK_CLIENT: Final = "dask-client"

@@ -1,0 +1,121 @@
+"""`af-otel collect`: an operator's own numbers, on a schedule."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from af_otel.errors import AfOtelError
+
+if TYPE_CHECKING:
+    from af_otel.metrics._collectors import Collector
+
+
+def collect(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Python files with collectors in them.")
+    ],
+    once: Annotated[
+        bool, typer.Option("--once", help="Call each once, send what they say, and end.")
+    ] = False,
+) -> None:
+    """Call the functions that are marked with `@af_otel.metrics.collector`, and send what they say.
+
+    Where to is taken from the standard `OTEL_*` variables. One that fails or hangs is told in one
+    line and concerns no other. With `--once` the exit code is 1 if one failed: a way to try a file.
+
+    Example: `af-otel collect --once examples/collectors/home_directories.py`
+    """
+    from af_otel_semconv import services
+
+    from af_otel.metrics._collectors import Schedule
+    from af_otel.runtime._sdk import load
+
+    collectors = [one for file in files for one in _collectors(file)]
+    _without_doubles(collectors)
+    providers = load(services.COLLECT, "collect")
+    schedule = Schedule(collectors, providers.meters.get_meter(__name__), _say)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        succeeded = schedule.run(once=once)
+    except KeyboardInterrupt:
+        succeeded = True
+    finally:
+        schedule.stop()
+        providers.shutdown()
+    raise typer.Exit(0 if succeeded else 1)
+
+
+def _collectors(file: Path) -> list[Collector]:
+    from af_otel.metrics._collectors import collectors_of
+
+    found = collectors_of(_module(file))
+    if not found:
+        raise AfOtelError(
+            f"`{file}` has no collector in it",
+            where=str(file),
+            hint="mark a function of it with `@af_otel.metrics.collector(every=60)`",
+        )
+    return found
+
+
+def _module(file: Path) -> Any:
+    name = file.stem.replace("-", "_")
+    spec = util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise AfOtelError(
+            f"`{file}` is no Python file", where=str(Path.cwd()), hint="name one that ends in `.py`"
+        )
+    module = util.module_from_spec(spec)
+    sys.modules[name] = module
+    # As `python FILE` has it: a collector may import what lies beside it.
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = _line_in(error, file)
+        raise AfOtelError(
+            f"`{file}` cannot be imported: {type(error).__name__}: {error}",
+            where=f"{file}:{line}" if line else str(file),
+            hint=f"`python {file}` shows the same",
+        ) from error
+    return module
+
+
+def _line_in(error: BaseException, file: Path) -> int | None:
+    line, trace = getattr(error, "lineno", None), error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _without_doubles(collectors: list[Collector]) -> None:
+    seen: set[str] = set()
+    for one in collectors:
+        if one.name in seen:
+            raise AfOtelError(
+                f"Two collectors are called `{one.name}`",
+                where=one.function.__module__,
+                hint='give one another name: `@collector(name="...")`',
+            )
+        seen.add(one.name)
+
+
+_last: dict[str, str] = {}
+_lock = threading.Lock()
+
+
+def _say(name: str, text: str) -> None:
+    """Say what changed: a line for each call would fill a log."""
+    with _lock:
+        if _last.get(name) != text:
+            _last[name] = text
+            typer.echo(f"{name}: {text}", err=True)
