@@ -1,4 +1,4 @@
-"""Jobs and slots of an HTCondor pool: `af-otel collect htcondor_pool.py`, where `condor_q` works."""
+"""Jobs and slots of an HTCondor pool: `af-otel collect htcondor_pool.py`, beside `condor_q`."""
 
 import json
 import subprocess
