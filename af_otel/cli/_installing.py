@@ -119,15 +119,20 @@ def finish(cluster: Cluster, prepared: Prepared, wishes: Wishes, *, verify: bool
     proof: Report | None = None
     if outcome is not None:
         if verify and prepared.injects and wishes.restart:
-            from af_otel.cli.verify import of_cluster
-
-            proof = of_cluster(cluster, prepared.facility, options=wishes.options)
+            proof = _prove(cluster, prepared.facility, wishes)
             content["verification"] = proof.as_json()
         tell(outcome, wishes, proof)
     if wishes.as_json:
         typer.echo(json.dumps(content, indent=2))
     if proof is not None and proof.end is not None:
         raise proof.end
+
+
+def _prove(cluster: Cluster, facility: Facility, wishes: Wishes) -> Report:
+    from af_otel.cli.verify import VISIT, visit
+    from af_otel.verify.cluster import ClusterPlace
+
+    return visit(ClusterPlace(cluster, facility, {}, wishes.options), VISIT)
 
 
 def show(prepared: Prepared, wishes: Wishes) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from af_otel.kubernetes.install import Prepared
     from af_otel.kubernetes.plan import Change, Plan
+    from af_otel.kubernetes.refs import Ref
     from af_otel.kubernetes.removal import Removal
 
 _SIGNS = {
@@ -47,7 +48,7 @@ def changes(plan: Plan, *, full: bool) -> RenderableType:
             Text(sign, style=style),
             change.action if change.action != "foreign" else "in the way",
             change.ref.kind,
-            Text(_place(change), overflow="fold"),
+            Text(place(change.ref), overflow="fold"),
             Text(change.why, style=style),
         )
         shown = full or change.action == "change"
@@ -79,14 +80,12 @@ def removal(plan: Removal) -> RenderableType:
     """What an uninstall takes, and what it leaves."""
     table = _table()
     for ref in plan.objects:
-        place = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
-        table.add_row(Text("-", style="red"), "delete", ref.kind, Text(place), "")
+        table.add_row(Text("-", style="red"), "delete", ref.kind, Text(place(ref)), "")
     if plan.namespace:
-        place = plan.inventory.namespace
-        table.add_row(Text("-", style="red"), "delete", "Namespace", Text(place), "")
+        name = Text(plan.inventory.namespace)
+        table.add_row(Text("-", style="red"), "delete", "Namespace", name, "")
     for ref, why in plan.stays.items():
-        place = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
-        table.add_row("", "leave", ref.kind, Text(place), Text(why, style="yellow"))
+        table.add_row("", "leave", ref.kind, Text(place(ref)), Text(why, style="yellow"))
     return table
 
 
@@ -95,8 +94,8 @@ def as_json(plan: Plan) -> list[dict[str, Any]]:
     return [change.as_json() for change in plan.changes if change.action != "same"]
 
 
-def _place(change: Change) -> str:
-    ref = change.ref
+def place(ref: Ref) -> str:
+    """An object's name, with its namespace if it has one."""
     return f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
 
 

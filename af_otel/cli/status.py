@@ -1,4 +1,4 @@
-"""`af-otel status`: how the facility on this machine does."""
+"""`af-otel status`: how a facility does, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -10,16 +10,50 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from af_otel.cli._cluster import (
+    ContextOption,
+    FileOption,
+    KubeconfigOption,
+    is_cluster,
+    open_cluster,
+    open_facility,
+    options_of,
+)
 from af_otel.cli._local import JsonOption, StateOption, console
 from af_otel.local import control, processes, view
 from af_otel.local.state import State
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from af_otel.local.facility import Facility, ServiceStatus
 
 
-def status(state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Show the services and how they do; exit 1 if one is dead, or none runs."""
+def status(
+    state: StateOption = None,
+    facility: FileOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how a facility does; exit 1 if something of it is dead, changed or not there.
+
+    With a facility's file (`-f`, or facility.yaml here) the one on that cluster: what is installed
+    and whether it is still so, which pods are injected, what arrived last. Else the services of the
+    one on this machine.
+    """
+    if is_cluster(facility, state):
+        from af_otel.cli import _cluster_status
+
+        cluster = open_cluster(kubeconfig, context)
+        described = open_facility(cluster, facility)
+        again = options_of(facility, kubeconfig, context)
+        _cluster_status.show(cluster, described, again, as_json=as_json)
+        return
+    _local(state, as_json=as_json)
+
+
+def _local(state: Path | None, *, as_json: bool) -> None:
     place = State.at(state)
     facility = control.current(place)
     if facility is None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from af_otel.verify.place import Place
     from af_otel.verify.report import Report
 
-_LOCALLY, _ON_A_CLUSTER = 120, 600  # s; on a cluster, images may have to be pulled
+_LOCALLY, VISIT = 120, 600  # s; on a cluster, images may have to be pulled
 
 
 def verify(
@@ -47,7 +47,7 @@ def verify(
             metavar="SECONDS",
             min=1,
             help=f"For all of it, but the clean-up: {_LOCALLY} if not told otherwise, "
-            f"{_ON_A_CLUSTER} on a cluster.",
+            f"{VISIT} on a cluster.",
             show_default=False,
         ),
     ] = None,
@@ -70,11 +70,12 @@ def verify(
         )
     else:
         place = _local(state)
-    report = _visit(place, timeout or (_ON_A_CLUSTER if is_cluster(facility, state) else _LOCALLY))
+    report = visit(place, timeout or (VISIT if is_cluster(facility, state) else _LOCALLY))
     _end(report, place, as_json=as_json)
 
 
-def _visit(place: Place, timeout: float) -> Report:
+def visit(place: Place, timeout: float) -> Report:
+    """The visit, told on stderr; `install` ends with one."""
     from af_otel.cli import _verification as shown
     from af_otel.verify.run import Verification
 

@@ -75,6 +75,13 @@ def _until_rolled_out(
         time.sleep(_PAUSE)
 
 
+def doing(cluster: Cluster, workload: dict[str, Any]) -> str:
+    """What a workload is at, or what is in its way."""
+    pods = pods_of(cluster, workload)
+    trouble = next(_all_troubles(workload, pods), None)
+    return trouble.what if trouble else _doing(workload, pods)
+
+
 def rolled_out(workload: dict[str, Any]) -> bool:
     """Whether a workload runs as it was last described."""
     spec, status = workload["spec"], workload.get("status", {})
