@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from af_otel import facility as facilities
+from af_otel.cli._cluster import (
+    FILE,
+    ContextOption,
+    FileOption,
+    KubeconfigOption,
+    open_cluster,
+    options_of,
+)
 from af_otel.cli._local import JsonOption, console
 from af_otel.errors import AfOtelError
-from af_otel.facility.read import schema_text
-from af_otel.facility.values import Name
 from af_otel.local.view import called
 
 if TYPE_CHECKING:
@@ -28,16 +31,9 @@ if TYPE_CHECKING:
 
 
 def init(
-    file: Annotated[
-        Path, typer.Option("--file", "-f", metavar="FILE", help="What to write.")
-    ] = Path(facilities.FILE),
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="By default `$KUBECONFIG` or ~/.kube/config."),
-    ] = None,
-    context: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A context of the kubeconfig.")
-    ] = None,
+    facility: FileOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
     hub: Annotated[
         str,
         typer.Option(metavar="NAMESPACE[/NAME]", help="Which JupyterHub, if there are several."),
@@ -65,16 +61,19 @@ def init(
     may not be read is said, and left to be filled in.
     """
     from af_otel.facility import discovery
-    from af_otel.kubernetes.client import Cluster
+    from af_otel.facility.read import schema_text
 
+    file = facility or Path(FILE)
     if to_stdout and as_json:
         raise typer.BadParameter("`--print` and `--json` both want stdout: ask for one")
     if name:
         _check_name(name)
     if not to_stdout and not force:
         _must_be_new(file)
-    with contextlib.closing(Cluster.connect(kubeconfig, context)) as cluster:
-        found = discovery.discover(cluster, namespaces=namespace or (), hub=hub)
+    with contextlib.closing(open_cluster(kubeconfig, context)) as cluster:
+        found = discovery.discover(
+            cluster, namespaces=namespace or (), hub=hub, instead=_own(kubeconfig, context)
+        )
     schema = file.with_suffix(".schema.json")
     usable = not to_stdout and _ours(schema)
     page = discovery.write(found, name=name, schema=schema.name if usable else "")
@@ -89,10 +88,30 @@ def init(
         typer.echo(json.dumps(_as_json(found, page, file, complete=complete), indent=2))
     _tell(found, page)
     if not to_stdout:
-        _next(file, kubeconfig, context)
+        screen = console()
+        options = options_of(facility, kubeconfig, context)
+        screen.print(f"Wrote {file}", highlight=False, soft_wrap=True)
+        screen.print(f"Next: {called()} validate{options}", highlight=False, soft_wrap=True)
+
+
+def _own(kubeconfig: Path | None, context: str | None) -> list[str]:
+    """The namespace that a context of the kubeconfig names, as `kubectl` would take it."""
+    from kubernetes import config
+
+    try:
+        contexts, active = config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)
+    except config.ConfigException:
+        return []
+    chosen = next((item for item in contexts if item["name"] == context), active)
+    namespace = chosen["context"].get("namespace")
+    return [namespace] if namespace else []
 
 
 def _check_name(name: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from af_otel.facility.values import Name
+
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError as error:
@@ -111,7 +130,7 @@ def _must_be_new(file: Path) -> None:
 def _ours(schema: Path) -> bool:
     """Whether a schema may be put there: nothing is, or one that an earlier run has made."""
     try:
-        return bool(json.loads(schema.read_text())["title"] == facilities.Facility.__name__)
+        return bool(json.loads(schema.read_text())["title"] == "Facility")
     except FileNotFoundError:
         return True
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,9 +139,11 @@ def _ours(schema: Path) -> bool:
 
 def _checked(page: Page, file: Path) -> bool:
     """Whether the page can be used as it is; what is wrong with it becomes something to do."""
+    from af_otel.facility import FacilityInvalid, parse_text
+
     try:
-        facilities.parse_text(page.text(), str(file))
-    except facilities.FacilityInvalid as error:
+        parse_text(page.text(), str(file))
+    except FacilityInvalid as error:
         if not page.to_do:
             page.to_do += [f"`{item.field}`: {item.what}" for item in error.mistakes]
         return False
@@ -198,12 +219,3 @@ def _tell(found: Found, page: Page) -> None:
         )
     for to_do in page.to_do:
         screen.print(Text(f"Fill in {to_do}", style="yellow"), soft_wrap=True)
-
-
-def _next(file: Path, kubeconfig: Path | None, context: str | None) -> None:
-    options = [("-f", None if str(file) == facilities.FILE else file)]
-    options += [("--kubeconfig", kubeconfig), ("--context", Path(context) if context else None)]
-    given = "".join(f" {name} {shlex.quote(str(value))}" for name, value in options if value)
-    screen = console()
-    screen.print(f"Wrote {file}", highlight=False, soft_wrap=True)
-    screen.print(f"Next: {called()} validate{given}", highlight=False, soft_wrap=True)

@@ -58,7 +58,7 @@ def _gateways(look: Look) -> Iterator[Dask]:
         )
         about = f"dask-gateway: Deployment `{name_of(gateway)}` in `{namespace_of(gateway)}`"
         chart = labels_of(gateway).get("helm.sh/chart", "")
-        note = "its clusters run there by its configuration" if told else ""
+        note = "makes its clusters where its configuration says" if told else ""
         yield Dask(about + (f", chart {chart}" if chart else ""), places, dict(_GATEWAY), note)
     if used and not gateways:
         yield Dask("dask-gateway: pods or DaskClusters of it", sorted(used), dict(_GATEWAY))

@@ -57,7 +57,9 @@ class Found:
         return [item for item in tolerated if not item.get("key", "").startswith("node.kubernetes")]
 
 
-def discover(cluster: Live, *, namespaces: Sequence[str] = (), hub: str = "") -> Found:
+def discover(
+    cluster: Live, *, namespaces: Sequence[str] = (), hub: str = "", instead: Sequence[str] = ()
+) -> Found:
     """Look around in a cluster, with the rights that there are.
 
     Parameters
@@ -66,13 +68,16 @@ def discover(cluster: Live, *, namespaces: Sequence[str] = (), hub: str = "") ->
         Look in these only.
     hub
         The hub's namespace, or `NAMESPACE/NAME`, where there are several.
+    instead
+        Where to look if neither the whole cluster may be read nor which namespaces it has.
 
     Raises
     ------
     AfOtelError
         There is no hub, or several and none is named.
     """
-    look = Look(cluster, namespaces)
+    own = hub.partition("/")[0]
+    look = Look(cluster, namespaces, [own] if own else instead)
     seen = hubs.find(look)
     chosen = _chosen(look, seen, hub)
     its_users = users.find(look, chosen, seen)
@@ -91,7 +96,9 @@ def discover(cluster: Live, *, namespaces: Sequence[str] = (), hub: str = "") ->
         storage_classes=sorted(map(name_of, classes)),
         default_class=next((name_of(item) for item in classes if _is_default(item)), ""),
         unread=look.unread,
-        partial=bool(namespaces) or any(item.kind in _HOLDING for item in look.unread),
+        partial=bool(namespaces)
+        or look.narrow
+        or any(item.kind in _HOLDING for item in look.unread),
     )
 
 
@@ -106,12 +113,12 @@ def _chosen(look: Look, seen: list[hubs.Hub], wanted: str) -> hubs.Hub:
     if len(fitting) == 1:
         return fitting[0]
     if len(fitting) > 1:
-        one_place = len({hub.namespace for hub in fitting}) < len(fitting)
-        flag = "--hub NAMESPACE/NAME" if one_place else "--hub NAMESPACE"
+        several = len({hub.namespace for hub in fitting}) < len(fitting)
+        first = f"{fitting[0].namespace}/{fitting[0].name}" if several else fitting[0].namespace
         raise AfOtelError(
             f"There are {len(fitting)} JupyterHubs, and a facility has one",
             where="\n         ".join(map(str, fitting)),
-            hint=f"say which: `{flag}`",
+            hint=f"say which: `--hub {first}`, for one",
         )
     raise _none(look, seen, wanted)
 

@@ -69,11 +69,17 @@ class Hub:
 
     @property
     def coffea_casa(self) -> bool:
-        """Whether Dask's workers are in HTCondor, as Coffea-Casa does it."""
-        names = {name for each in containers_of(self.workload) for name in variables_of(each)}
-        return (
-            self.around.startswith("coffea-casa") or {"CONDOR_ENABLED", "DASK_BASE_DOMAIN"} <= names
-        )
+        """Whether it is Coffea-Casa's."""
+        return self.around.startswith("coffea-casa") or "CONDOR_ENABLED" in self._variables()
+
+    @property
+    def condor(self) -> bool:
+        """Whether Dask's workers run in HTCondor, as Coffea-Casa can have them."""
+        return self._variables().get("CONDOR_ENABLED", "").lower() == "true"
+
+    def _variables(self) -> dict[str, str]:
+        containers = containers_of(self.workload)
+        return {key: value for each in containers for key, value in variables_of(each).items()}
 
     @property
     def facility(self) -> str:

@@ -60,11 +60,16 @@ class Look:
     ----------
     namespaces
         Look in these only; by default in all that may be read.
+    instead
+        Where to look if neither the whole cluster may be read nor which namespaces it has.
     """
 
     cluster: Live
     namespaces: Sequence[str] = ()
+    instead: Sequence[str] = ()
     unread: list[Unread] = field(default_factory=list)
+    narrow: bool = False
+    """Whether only some namespaces could be looked at."""
     _known: dict[tuple[str, str], Objects] = field(default_factory=dict)
     _all_namespaces: list[str] | None = None
 
@@ -98,9 +103,10 @@ class Look:
             everywhere = self._tried(kind, api_version, None, labels)
             if everywhere is not None:
                 return everywhere
-            places = self._every_namespace()
+            places = self._every_namespace() or self.instead
             if places:
                 del self.unread[before:]  # Namespace by namespace, then.
+                self.narrow = True
         found: Objects = []
         refused: list[str] = []
         before = len(self.unread)
@@ -112,7 +118,7 @@ class Look:
             hint = self.unread[before].hint
             del self.unread[before:]
             names = f"{len(refused)} of {len(places)} namespaces"
-            self.unread.append(Unread(kind, f"{kind} objects in {names}", hint))
+            self.unread.append(Unread(kind, f"{_objects(kind, api_version)} in {names}", hint))
         return found
 
     def _tried(
@@ -124,7 +130,8 @@ class Look:
             if getattr(error, "status", 0) != _FORBIDDEN:
                 raise
             within = f" in `{namespace}`" if namespace else " of the whole cluster"
-            self.unread.append(Unread(kind, f"{kind} objects{within}", error.hint))
+            what = f"{_objects(kind, api_version)}{within}"
+            self.unread.append(Unread(kind, what, error.hint))
             return None
 
     def _every_namespace(self) -> list[str]:
@@ -132,6 +139,12 @@ class Look:
             found = self._tried("Namespace", "v1", None, "") or []
             self._all_namespaces = [item["metadata"]["name"] for item in found]
         return self._all_namespaces
+
+
+def _objects(kind: str, api_version: str) -> str:
+    group = api_version.rpartition("/")[0]
+    # Kubernetes' own kinds are known without their group.
+    return f"{kind} objects" + (f" of {group}" if "." in group.replace(".k8s.io", "") else "")
 
 
 def name_of(item: Mapping[str, Any]) -> str:

@@ -37,7 +37,9 @@ class Page:
         """A field, with a comment beside it; `off` for one to be filled in."""
         start = f"{' ' * indent}{'# ' if off else ''}{name}:"
         line = f"{start} {inline(value)}"
-        if len(line) > _WIDTH and isinstance(value, dict):
+        if len(line) > _WIDTH and isinstance(value, (dict, list)):
+            if about:
+                self.comment(about, indent)
             entry = name.lstrip().startswith("- ")
             below = len(start) - len(start.lstrip()) + (4 if entry else 2)
             self.lines += [start, *block(value, below)]
@@ -69,8 +71,10 @@ class Page:
         return "\n".join(self.lines) + "\n"
 
 
-def block(fields: dict[str, Any], indent: int = 0) -> list[str]:
-    """Fields, one a line; what has no sections below it stays in one line."""
+def block(fields: dict[str, Any] | list[Any], indent: int = 0) -> list[str]:
+    """Fields, or entries of a list, one a line; what has no sections below it stays in one line."""
+    if isinstance(fields, list):
+        return [f"{' ' * indent}- {inline(item)}" for item in fields]
     lines = []
     for name, value in fields.items():
         start = f"{' ' * indent}{name}:"

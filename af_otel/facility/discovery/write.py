@@ -31,8 +31,9 @@ def write(found: Found, *, name: str = "", schema: str = "") -> Page:
         f"A facility for af-otel, found by `af-otel init` on {found.host} (Kubernetes {version}). "
         "Yours to change: what is left out has a default, and `af-otel validate` checks the rest."
     )
-    for item in found.unread:
-        page.comment(f"Could not be read, so have a look yourself: {item.what} ({item.hint}).")
+    if found.unread:
+        unread = "; ".join(dict.fromkeys(item.what for item in found.unread))
+        page.comment(f"Could not be read, so have a look yourself: {unread}.")
     page.lines.append("")
     chosen = name or found.hub.facility
     source = (
@@ -93,8 +94,11 @@ def _dask(page: Page, found: Found) -> None:
     if found.hub.coffea_casa:
         page.lines.append("")
         page.comment(
-            "Coffea-Casa: Dask's scheduler runs in the user's pod, and is injected with it. Its "
-            "workers run in HTCondor, outside of this cluster, where the injection does not reach."
+            "Coffea-Casa: Dask's scheduler runs in the user's pod, and is injected with it."
+            + (
+                " Its workers run in HTCondor, where the injection does not reach."
+                * found.hub.condor
+            )
         )
     if not found.dask:
         page.lines.append("")
@@ -131,9 +135,7 @@ def _destinations(page: Page, found: Found) -> None:
     names = " and no ".join(name.capitalize() for name in own)
     about = f"No {names} was found"
     if found.partial:
-        about += (
-            ", but not everywhere could be looked. Fill in, or `af-otel install --with-backends`:"
-        )
+        about += ", but not all could be seen. Fill in, or `af-otel install --with-backends`:"
         page.to_do.append(f"`destinations`: the addresses of your {names.replace('no ', '')}")
     else:
         about += ", so af-otel brings its own (`backends`). If you have one elsewhere:"
@@ -212,7 +214,10 @@ def _collector(page: Page, found: Found) -> None:
         about = f"Its queue is on disk; no storage class is the default: one of {known}."
         fields.append(("storage", {"size": "5Gi", "class": found.storage_classes[0]}, ""))
     else:
-        about = "Its queue is on disk, if there is a storage class: none was found."
+        unread = any(item.kind == "StorageClass" for item in found.unread)
+        about = "Its queue is on disk, if there is a storage class: " + (
+            "they could not be read." if unread else "none was found."
+        )
     if found.node_selector:
         fields.append(("node_selector", found.node_selector, "as the hub"))
     if found.tolerations:
