@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 
 from af_otel.errors import AfOtelError
 
@@ -45,6 +46,7 @@ TimeoutOption = Annotated[
 
 INTERRUPTED = 130
 FILE = "facility.yaml"  # its reader takes a fifth of a second to load, too long for every command
+BACKENDS = ("tempo", "prometheus", "grafana")
 _HINT = "`af-otel init` writes one from what it finds in the cluster"
 
 
@@ -83,25 +85,45 @@ def open_cluster(kubeconfig: Path | None, context: str | None) -> Cluster:
 
 
 def open_facility(cluster: Cluster, path: Path | None, *, with_backends: bool = False) -> Facility:
-    """The facility of a file; with the backends that it was installed with.
+    """The facility of a file, with the backends that it was installed with.
 
     Whoever has said `--with-backends` once need not remember it: without it, what they hold would
-    be deleted.
+    be deleted. A file that names a backend has the last word on it.
     """
     from af_otel.facility import read
-    from af_otel.kubernetes import inventory
 
     file = facility_file(path)
     if with_backends:
         return read(file, with_backends=True)
     try:
-        wide = read(file, with_backends=True)
-    except AfOtelError:
-        return read(file)  # the mistakes as they are without
-    installed = inventory.read(cluster, wide.namespace)
+        return _with_its_backends(cluster, read(file), file)
+    except AfOtelError as error:
+        # A file without destinations is whole with the backends that are there in their place.
+        try:
+            wide = read(file, with_backends=True)
+        except AfOtelError:
+            raise error from None
+        described = _with_its_backends(cluster, wide, file)
+        if described is wide:
+            raise
+        return described
+
+
+def _with_its_backends(cluster: Cluster, facility: Facility, file: Path) -> Facility:
+    from af_otel.facility import parse_text
+    from af_otel.kubernetes import inventory
+
+    installed = inventory.read(cluster, facility.namespace)
     current = installed.current.facility if installed and installed.current else {}
-    had = any((current.get("backends") or {}).get(name) for name in ("prometheus", "tempo"))
-    return wide if had and current.get("name") == wide.name else read(file)
+    if current.get("name") != facility.name:
+        return facility
+    document = yaml.safe_load(file.read_text())
+    had, named = current.get("backends") or {}, document.get("backends") or {}
+    kept = {name: True for name in BACKENDS if had.get(name) and name not in named}
+    if not kept:
+        return facility
+    written = yaml.safe_dump(document | {"backends": named | kept}, sort_keys=False)
+    return parse_text(written, str(file))
 
 
 def confirm(question: str, *, yes: bool) -> None:

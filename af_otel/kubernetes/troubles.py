@@ -29,6 +29,7 @@ class Trouble:
     what: str
     where: str = ""
     hint: str = ""
+    whole: bool = False  # events and logs would only repeat it
 
 
 def of(pod: dict[str, Any]) -> Iterator[Trouble]:
@@ -42,12 +43,14 @@ def of(pod: dict[str, Any]) -> Iterator[Trouble]:
                 f"The image `{container['image']}` cannot be pulled",
                 where=f"Pod `{name}`: {message or reason}",
                 hint=_PULL_HINT,
+                whole=True,
             )
         elif reason == "CreateContainerConfigError":
             yield Trouble(
                 f"Container `{container['name']}` lacks something: {message}",
                 where=f"Pod `{name}`",
                 hint="Secrets that facility.yaml names have to be in the facility's namespace",
+                whole=True,
             )
         elif reason == "CrashLoopBackOff":
             yield Trouble(

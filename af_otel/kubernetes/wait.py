@@ -136,7 +136,7 @@ def _failed(
     cluster: Cluster, ref: Ref, pods: list[dict[str, Any]], trouble: Trouble
 ) -> AfOtelError:
     said = [trouble.where] if trouble.where else []
-    if pods:
+    if pods and not trouble.whole:
         said += troubles.last_words(cluster, pods[0])
     what = trouble.what[0].lower() + trouble.what[1:]
     return AfOtelError(
