@@ -98,8 +98,10 @@ def test_what_grafana_will_lack_is_said():
     )
     assert notes(facility, Facts(storage=True)) == snapshot(
         [
-            "Grafana's Tempo has no credentials or headers: set them there, "
-            "as ConfigMaps are no place for them",
+            (
+                "Grafana's Tempo has no credentials or headers: set them there, "
+                "as ConfigMaps are no place for them"
+            ),
             "Grafana gets no Prometheus: no `destinations.metrics.query` says where it is",
         ]
     )

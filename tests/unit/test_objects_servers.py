@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 from inline_snapshot import snapshot
-from rendered import a_facility, rendered, with_backends
+from rendered import PROMETHEUS, TEMPO, a_facility, rendered, with_backends
 
 from af_otel.kubernetes.objects import notes, render
 from af_otel.kubernetes.objects.facts import Facts, namespaces
@@ -147,12 +147,54 @@ def test_memory_is_refused_before_it_is_collected_and_before_it_is_out():
     ) == ("1638", "409", "1638MiB")
 
 
+def test_credentials_are_mounted_and_never_copied():
+    """The objects name Secrets; what is in them is the kubelet's business."""
+    auth = {"basic": {"secret": "login"}}
+    header = {"X-Token": {"secret": "tenant", "key": "token"}}
+    destinations = {
+        "traces": {**TEMPO, "endpoint": "https://tempo", "auth": auth, "headers": header},
+        "metrics": PROMETHEUS,
+    }
+    destinations["traces"]["tls"] = {"ca": {"config_map": "authority"}}
+    spec = pods(a_facility(destinations=destinations))["af-otel-collector"]["spec"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["traces-auth"]["secret"]["secretName"] == "login"
+    assert volumes["traces-ca"]["configMap"]["name"] == "authority"
+    (container,) = spec["containers"]
+    read_only = {mount["name"] for mount in container["volumeMounts"] if mount.get("readOnly")}
+    assert read_only == {"config", "traces-auth", "traces-ca"}
+    (variable,) = (item for item in container["env"] if "secretKeyRef" in item.get("valueFrom", {}))
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "tenant", "key": "token"}}
+
+
+@pytest.mark.parametrize(
+    ("hub", "users", "told"),
+    [
+        ({"component": "hub"}, {"component": "singleuser-server"}, ("component", "hub")),
+        (
+            {"app": "jupyterhub", "component": "hub", "release": "x"},
+            {"app": "jupyterhub", "component": "singleuser-server"},
+            ("component", "hub"),
+        ),
+        ({"app": "jupyterhub", "app.kubernetes.io/component": "hub"}, {"user": "x"}, None),
+    ],
+)
+def test_the_label_that_makes_a_pod_the_hub_is_one_that_users_pods_lack(hub, users, told):
+    """The hub is believed what it says about users; a user's pod with `app: jupyterhub` is not."""
+    facility = a_facility(hub={"namespace": "jhub", "selector": hub}, users={"selector": users})
+    (container,) = pods(facility)["af-otel-collector"]["spec"]["containers"]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    expected = told or ("app.kubernetes.io/component", "hub")
+    assert (env["AF_OTEL_HUB_LABEL"], env["AF_OTEL_HUB_LABEL_VALUE"]) == expected
+
+
 def test_a_change_of_the_facility_makes_a_new_pod():
     """And nothing else does: the same facility again changes nothing."""
     before, again = (pods(a_facility())["af-otel-collector"] for _ in range(2))
-    after = pods(a_facility(sampling={"share": 0.5}))["af-otel-collector"]
+    asked = pods(a_facility(sampling={"share": 0.5}))["af-otel-collector"]
+    configured = pods(a_facility(limits={"series": 5000}))["af-otel-collector"]
     assert before == again
-    assert before != after
+    assert before != asked != configured != before
 
 
 def test_without_a_storage_class_the_queue_is_in_the_pod_and_that_is_said():

@@ -222,10 +222,14 @@ def _container(
         "readinessProbe": _probe(server.ready, periodSeconds=5, failureThreshold=3),
         "livenessProbe": _probe(server.alive, periodSeconds=20, failureThreshold=6),
         "volumeMounts": [
-            {"name": name, "mountPath": path, **({"readOnly": True} if name == "config" else {})}
-            for name, (path, _) in volumes.items()
+            {"name": name, "mountPath": path, **({"readOnly": True} if _read(source) else {})}
+            for name, (path, source) in volumes.items()
         ],
     }
+
+
+def _read(source: Mapping[str, Any]) -> bool:
+    return bool({"configMap", "secret"} & set(source))
 
 
 def _memory(server: Server) -> dict[str, str]:

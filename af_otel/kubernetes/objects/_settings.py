@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from af_otel.collector.identity import query
 from af_otel.facility.values import amount, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from af_otel.facility import Facility
 
@@ -59,18 +60,15 @@ def _sampling(facility: Facility) -> dict[str, str]:
 
 def _pods(facility: Facility) -> dict[str, str]:
     key, value = _telling(facility)
-    made = {
+    return {
         "AF_OTEL_NAMESPACES_REGEX": "|".join(facility.injected_namespaces),
         "AF_OTEL_HUB_NAMESPACE": facility.hub.namespace,
-        "AF_OTEL_HUB_SELECTOR": _query(facility.hub.selector),
+        "AF_OTEL_HUB_SELECTOR": query(facility.hub.selector),
         "AF_OTEL_HUB_LABEL": key,
         "AF_OTEL_HUB_LABEL_VALUE": value,
         "AF_OTEL_USER_NAMESPACES": _list(facility.users.namespaces),
-        "AF_OTEL_USER_SELECTOR": _query(facility.users.selector),
+        "AF_OTEL_USER_SELECTOR": query(facility.users.selector),
     }
-    if len(facility.injected_namespaces) == 1:
-        made["AF_OTEL_NAMESPACE"] = facility.injected_namespaces[0]
-    return made
 
 
 def _scraped(facility: Facility) -> dict[str, str]:
@@ -83,7 +81,7 @@ def _scraped(facility: Facility) -> dict[str, str]:
         made["AF_OTEL_ACCOUNT_TOKEN"] = f"{_ACCOUNT}/token"
     for entry in facility.dask[:1]:
         made["AF_OTEL_DASK_NAMESPACES"] = _list(entry.namespaces)
-        made["AF_OTEL_DASK_SELECTOR"] = _query(entry.selector)
+        made["AF_OTEL_DASK_SELECTOR"] = query(entry.selector)
     return made
 
 
@@ -98,14 +96,6 @@ def _telling(facility: Facility) -> tuple[str, str]:
         if re.search("component|role|tier", key):
             return key, value
     return next(reversed(known.items()))
-
-
-def _query(selector: Mapping[str, str | Iterable[str]]) -> str:
-    """A selector as the API's `labelSelector` takes it."""
-    return ",".join(
-        f"{key}={value}" if isinstance(value, str) else f"{key} in ({','.join(value)})"
-        for key, value in selector.items()
-    )
 
 
 def _list(values: Iterable[str]) -> str:

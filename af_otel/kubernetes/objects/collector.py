@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from af_otel.collector import config, destinations
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import COLLECTOR
 from af_otel.kubernetes.objects._server import Server
@@ -35,7 +34,7 @@ def collector(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
 
 def server(facility: Facility) -> Server:
     """The Collector as a pod; one of it, as tail sampling has to see whole traces."""
-    files = _files(facility)
+    read = files(facility)
     ports = {"otlp-grpc": 4317, "otlp-http": 4318, SELF_METRICS: SELF_METRICS_PORT}
     if facility.destinations.metrics.scrape:
         ports[METRICS] = METRICS_PORT
@@ -43,16 +42,17 @@ def server(facility: Facility) -> Server:
         name=COLLECTOR,
         image=facility.collector.image,
         user=10001,
-        args=[f"--config={_CONFIG}/{name}" for name in files],
-        env=settings(facility),
+        args=[f"--config={_CONFIG}/{name}" for name in read],
+        env=environment(facility),
         ports=ports,
         hidden_ports={"health": HEALTH_PORT},
         ready=("health", "/"),
         alive=("health", "/"),
-        files=files,
+        files=read,
         file_directory=_CONFIG,
         data=QUEUE,
         size=facility.collector.storage.size,
+        volumes=destinations.mounts(facility),
         annotations=pod_annotations(facility),
         resources=facility.collector.resources.model_dump(exclude_none=True),
         # What waits for its trace to be whole is decided on and queued; the queue stays on disk.
@@ -61,25 +61,16 @@ def server(facility: Facility) -> Server:
     )
 
 
-def _files(facility: Facility) -> dict[str, str]:
-    directory = _directory()
-    overlay = yaml.safe_dump(_overlay(facility), sort_keys=False)
-    plain = ("base.yaml", "kubernetes.yaml")
-    return {
-        **{name: (directory / name).read_text(encoding="utf-8") for name in plain},
-        "facility.yaml": overlay,
+def files(facility: Facility) -> dict[str, str]:
+    """Return the configuration by file name, in the order in which the Collector reads it."""
+    overlay = yaml.safe_dump(destinations.overlay(facility), sort_keys=False)
+    return {**config.plain(), "facility.yaml": overlay}
+
+
+def environment(facility: Facility) -> dict[str, str | dict[str, Any]]:
+    """Return the variables of its container: what the configuration asks for, and what is secret."""
+    secret = {
+        item["name"]: item.get("value") or item["valueFrom"]
+        for item in destinations.secret_env(facility)
     }
-
-
-def _directory() -> Path:
-    package = Path(str(resources.files("af_otel")))
-    installed, checkout = package / "collector" / "config", package.parent / "collector-config"
-    return installed if installed.is_dir() else checkout
-
-
-def _overlay(facility: Facility) -> dict[str, Any]:
-    try:
-        from af_otel.collector import destinations
-    except ImportError:
-        return {}
-    return destinations.overlay(facility)
+    return {**settings(facility), **secret}
