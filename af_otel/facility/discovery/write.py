@@ -133,12 +133,14 @@ def _destinations(page: Page, found: Found) -> None:
     examples = {signal: what[1] for signal, what in lacking.items() if what}
     own = [what[0] for what in lacking.values() if what]
     names = " and no ".join(name.capitalize() for name in own)
-    about = f"No {names} was found"
     if found.partial:
-        about += ", but not all could be seen. Fill in, or `af-otel install --with-backends`:"
-        page.to_do.append(f"`destinations`: the addresses of your {names.replace('no ', '')}")
+        left = ", but not all could be seen. Fill in, or `af-otel install --with-backends`:"
     else:
-        about += ", so af-otel brings its own (`backends`). If you have one elsewhere:"
+        left = ", so af-otel brings its own (`backends`). If you have one elsewhere:"
+    about = f"No {names} was found{left}"
+    if own and found.partial:
+        yours = " and ".join(name.capitalize() for name in own)
+        page.to_do.append(f"`destinations`: the addresses of your {yours}")
     if len(examples) == len(lacking):
         page.lines.append("")
         page.example(about, {"destinations": examples})

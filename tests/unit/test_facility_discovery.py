@@ -1,0 +1,586 @@
+"""What a cluster's objects say of the facility that they make up."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+import yaml
+
+from af_otel.errors import AfOtelError
+from af_otel.facility import parse_text
+from af_otel.facility.discovery import discover, write
+
+
+class Denied(AfOtelError):
+    status = 403
+
+
+class Objects:
+    """A cluster that is its objects, with the rights to read some of them."""
+
+    host = "https://cluster:6443"
+
+    def __init__(self, *texts, version=(1, 37), kinds=(), denied=()):
+        self.version = version
+        self.kinds = {"MutatingAdmissionPolicy"} if version >= (1, 36) else set()
+        self.kinds |= set(kinds)
+        self.denied = denied
+        self.objects = [
+            item for text in texts for item in yaml.safe_load_all(text) if item is not None
+        ]
+
+    def serves(self, api_version, kind):
+        return kind in self.kinds
+
+    def list(self, kind, api_version="v1", namespace=None, labels=None, fields=""):
+        if any(denied in {kind, f"{kind}@{namespace or '*'}"} for denied in self.denied):
+            raise Denied(f"You may not list {kind}", hint=f"ask for {kind}")
+        wanted = [part.partition("=") for part in (labels or "").split(",") if part]
+        return [
+            item
+            for item in self.objects
+            if item["kind"] == kind
+            and namespace in {None, item["metadata"].get("namespace")}
+            and all(
+                key in labels_of(item) and (not equals or labels_of(item)[key] == value)
+                for key, equals, value in wanted
+            )
+        ]
+
+
+def labels_of(item):
+    return item["metadata"].get("labels") or {}
+
+
+def workload(kind, name, namespace, labels, container, *, meta=(), spec=None):
+    head = {"name": name, "namespace": namespace, **dict(meta)}
+    pods = {"metadata": {"labels": labels}, "spec": {"containers": [container], **(spec or {})}}
+    if kind == "Pod":
+        item = {"kind": kind, "metadata": head | {"labels": labels}, "spec": pods["spec"]}
+    else:
+        item = {
+            "kind": kind,
+            "metadata": {"labels": dict(labels)} | head,
+            "spec": {"selector": {"matchLabels": labels}, "template": pods},
+        }
+    return yaml.safe_dump(item) + "---\n"
+
+
+def service(name, namespace, selector, *ports, meta=(), **spec):
+    head = {"name": name, "namespace": namespace, **dict(meta)}
+    spec |= {"selector": selector, "ports": [{"port": port} for port in ports]}
+    return yaml.safe_dump({"kind": "Service", "metadata": head, "spec": spec}) + "---\n"
+
+
+def z2jh(namespace="jhub", release="hub", **hub):
+    labels = {"app": "jupyterhub", "component": "hub", "release": release}
+    front = {"app": "jupyterhub", "component": "proxy", "release": release}
+    meta = {"labels": labels | {"helm.sh/chart": "jupyterhub-4.3.2"}}
+    return (
+        workload("Deployment", "hub", namespace, labels, {"image": "k8s-hub:4"}, meta=meta, **hub)
+        + workload("Deployment", "proxy", namespace, front, {"image": "configurable-http-proxy:4"})
+        + service("hub", namespace, labels, 8081)
+        + service("proxy-api", namespace, front, 8001)
+        + service(
+            "proxy-public",
+            namespace,
+            front,
+            80,
+            meta={"labels": front | {"component": "proxy-public"}},
+        )
+    )
+
+
+def user(name, namespace, *, url="http://hub:8081/hub/api", labels=None):
+    return workload(
+        "Pod",
+        f"jupyter-{name}",
+        namespace,
+        {"component": "singleuser-server", "app": "jupyterhub"} if labels is None else labels,
+        {"image": "lab:1", "env": [{"name": "JUPYTERHUB_API_URL", "value": url}]},
+        meta={"annotations": {"hub.jupyter.org/username": name}},
+    )
+
+
+def found(*texts, hub="", namespaces=(), instead=(), **cluster):
+    return discover(Objects(*texts, **cluster), hub=hub, namespaces=namespaces, instead=instead)
+
+
+def facility(*texts, **options):
+    """The facility that the written file describes, and its text."""
+    text = write(found(*texts, **options)).text()
+    return parse_text(text), text
+
+
+def test_a_release_of_z2jh_is_written_as_it_is():
+    """Its chart and release are told; without Tempo and Prometheus, af-otel brings its own."""
+    made, text = facility(z2jh())
+    assert made.name == "jhub"
+    assert made.hub.selector == {"component": "hub"}
+    assert (made.hub.service, made.hub.proxy, made.hub.base_url) == ("hub", "proxy-public", "/")
+    assert made.users.namespaces == ["jhub"]
+    assert made.backends.tempo
+    assert made.backends.prometheus
+    assert (
+        "# JupyterHub: Deployment `hub` in `jhub`, chart jupyterhub-4.3.2, release `hub`.\n" in text
+    )
+
+
+def test_a_facility_is_called_like_its_release_if_that_says_something():
+    """`hub` says nothing, `coffea-casa` does; a release may have dots, a facility not."""
+    assert facility(z2jh(release="coffea.casa"))[0].name == "coffea-casa"
+    assert facility(z2jh(namespace="cms", release="jupyterhub"))[0].name == "cms"
+
+
+def test_base_url_is_where_the_chart_has_prometheus_ask():
+    """z2jh writes it into an annotation of the hub's Service."""
+    text = z2jh().replace(
+        "metadata:\n  name: hub\n  namespace: jhub\nspec:\n  ports:",
+        "metadata:\n  annotations: {prometheus.io/path: /cms/hub/metrics}\n"
+        "  name: hub\n  namespace: jhub\nspec:\n  ports:",
+    )
+    assert facility(text)[0].hub.base_url == "/cms/"
+
+
+def test_several_hubs_are_listed_and_one_has_to_be_named():
+    """A facility has one hub; nothing is guessed."""
+    with pytest.raises(AfOtelError, match="There are 2 JupyterHubs") as caught:
+        found(z2jh("a"), z2jh("b"))
+    assert "Deployment `hub` in `a`" in caught.value.where
+    assert "--hub a" in caught.value.hint
+    assert found(z2jh("a"), z2jh("b"), hub="b").hub.namespace == "b"
+    with pytest.raises(AfOtelError, match="no JupyterHub in `c`"):
+        found(z2jh("a"), z2jh("b"), hub="c")
+
+
+def test_two_hubs_in_one_namespace_are_told_by_their_labels():
+    """`component: hub` would be both of them."""
+    second = z2jh(release="two").replace("name: hub\n", "name: two-hub\n")
+    made = found(z2jh(release="one"), second, hub="jhub/two-hub")
+    assert made.hub.selector == {"app": "jupyterhub", "component": "hub", "release": "two"}
+
+
+def test_without_a_hub_it_is_said_what_was_looked_for():
+    """And what was seen nevertheless: users' pods mean a hub that runs elsewhere."""
+    with pytest.raises(AfOtelError, match="No JupyterHub was found") as caught:
+        found(user("ada", "people"))
+    assert "component: hub" in caught.value.where
+    assert "users' pods in people" in caught.value.where
+
+
+def test_a_hub_of_no_chart_is_known_by_what_it_runs():
+    """Its own Services, whatever they are called; the proxy may run inside of it."""
+    text = (
+        workload(
+            "StatefulSet",
+            "jupyter",
+            "own",
+            {"app": "jupyter"},
+            {
+                "image": "ours:7",
+                "command": ["sh", "-c", "pip install jupyterhub-x; jupyterhub -f c"],
+            },
+        )
+        + service("jupyter-api", "own", {"app": "jupyter"}, 8081)
+        + service("front", "own", {"app": "jupyter"}, 8000)
+    )
+    made, page = facility(text)
+    assert (made.hub.service, made.hub.proxy) == ("jupyter-api", "front")
+    assert made.hub.selector == {"app": "jupyter"}
+    assert "made by no chart" in page
+
+
+@pytest.mark.parametrize(
+    ("labels", "container"),
+    [
+        ({"component": "proxy"}, {"image": "jupyterhub/configurable-http-proxy:4"}),
+        ({"component": "singleuser-server"}, {"image": "jupyterhub/k8s-singleuser-sample:4"}),
+        ({"component": "continuous-image-puller"}, {"image": "jupyterhub/k8s-hub:4"}),
+        ({"app": "a"}, {"image": "a", "args": ["jupyterhub-singleuser"]}),
+        ({"app": "a"}, {"image": "a", "command": ["sh", "-c", "pip install jupyterhub && run"]}),
+        ({"component": "hub"}, {"image": "some/other:1"}),
+    ],
+)
+def test_what_only_sounds_like_a_hub_is_none(labels, container):
+    """z2jh's other pods, and everybody's that mention JupyterHub."""
+    with pytest.raises(AfOtelError, match="No JupyterHub"):
+        found(workload("Deployment", "x", "x", labels, container))
+
+
+def test_a_hub_whose_deployment_may_not_be_read_is_known_by_its_pod():
+    """The right to read pods is the most common one."""
+    labels = {"app": "jupyterhub", "component": "hub", "pod-template-hash": "5f"}
+    pod = workload("Pod", "hub-5f-x", "jhub", labels, {"image": "x"})
+    made = found(pod, denied=["Deployment", "StatefulSet"])
+    assert made.hub.selector == {"component": "hub"}
+    assert made.partial
+
+
+def test_the_chart_around_the_hubs_is_read_from_helms_record():
+    """Coffea-Casa's chart has z2jh's as a part; of the record nothing else gets out."""
+    release = {
+        "chart": {"metadata": {"name": "coffea-casa", "version": "2026.8"}},
+        "config": {"t": 1},
+    }
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode())))
+    record = {
+        "kind": "Secret",
+        "metadata": {
+            "name": "sh.helm.release.v1.casa.v3",
+            "namespace": "jhub",
+            "labels": {"owner": "helm", "status": "deployed", "name": "casa"},
+        },
+        "data": {"release": packed.decode()},
+    }
+    _, text = facility(z2jh(release="casa"), yaml.safe_dump(record))
+    assert "chart coffea-casa-2026.8 with jupyterhub-4.3.2" in text
+    assert "Coffea-Casa: Dask's scheduler runs in the user's pod" in text
+    record["data"]["release"] = "bm8gcmVjb3Jk"
+    assert "chart jupyterhub-4.3.2" in facility(z2jh(release="casa"), yaml.safe_dump(record))[1]
+
+
+def test_users_are_where_their_pods_are():
+    """Not where the hub is; pods of another hub's users are that one's."""
+    texts = (
+        z2jh("jhub"),
+        z2jh("other"),
+        user("ada", "people", url="http://hub.jhub:8081/hub/api"),
+        user("bob", "more", url="http://hub.jhub.svc.cluster.local:8081/hub/api"),
+        user("eve", "other"),
+        user("joe", "people", url="http://hub.other:8081/hub/api"),
+    )
+    assert facility(*texts, hub="jhub")[0].users.namespaces == ["more", "people"]
+    assert facility(*texts, hub="other")[0].users.namespaces == ["other", "people"]
+
+
+def test_users_are_known_by_what_their_pods_have_in_common():
+    """Where the spawner sets its own labels, and they are not the hub's."""
+    labels = {"app": "jupyterhub", "owner": "{}", "type": "ml", "hub.jupyter.org/username": "x"}
+    users = [user(name, "jhub", labels=labels | {"owner": name}) for name in ("ada", "bob")]
+    assert facility(z2jh(), *users)[0].users.selector == {"type": "ml"}
+
+
+def test_without_users_the_hubs_rights_say_where_they_will_be():
+    """A RoleBinding of its service account, in a namespace where it may make pods."""
+    rights = """
+kind: Role
+metadata: {name: spawn, namespace: people}
+rules: [{resources: [pods], verbs: [get, create]}]
+---
+kind: RoleBinding
+metadata: {name: b, namespace: people}
+roleRef: {name: spawn}
+subjects: [{kind: ServiceAccount, name: hub, namespace: jhub}]
+"""
+    made, text = facility(z2jh(spec={"serviceAccountName": "hub"}), rights)
+    assert made.users.namespaces == ["people"]
+    assert "may make pods there" in text
+
+
+GATEWAY = workload(
+    "Deployment",
+    "api-gw",
+    "dask",
+    {
+        "app.kubernetes.io/name": "dask-gateway",
+        "app.kubernetes.io/component": "gateway",
+        "gateway.dask.org/instance": "gw",
+    },
+    {"image": "dask-gateway-server:1"},
+)
+
+
+def test_dask_gateway_makes_its_clusters_where_its_configuration_says():
+    """Its pods are told from the gateway itself by their component."""
+    made, _ = facility(z2jh(), GATEWAY)
+    assert made.dask[0].namespaces == ["dask"]
+    assert made.dask[0].selector["app.kubernetes.io/component"] == ["dask-scheduler", "dask-worker"]
+    values = json.dumps(json.dumps({"gateway": {"backend": {"namespace": "burst"}}}))
+    configured = {
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "api-gw",
+            "namespace": "dask",
+            "labels": {"gateway.dask.org/instance": "gw"},
+        },
+        "data": {"dask_gateway_config.py": f"import json\n_PROPERTIES = json.loads({values})\n"},
+    }
+    assert facility(z2jh(), GATEWAY, yaml.safe_dump(configured))[0].dask[0].namespaces == ["burst"]
+
+
+def test_dask_of_the_operator_and_of_dasks_chart_are_found():
+    """By kinds that the cluster knows, and by the labels of what runs."""
+    chart = workload(
+        "Deployment", "w", "jhub", {"app": "dask", "component": "worker"}, {"image": "d"}
+    )
+    made, _ = facility(z2jh(), chart, kinds=["DaskCluster"])
+    assert [sorted(item.selector) for item in made.dask] == [
+        ["dask.org/component"],
+        ["app", "component"],
+    ]
+
+
+def test_with_several_hubs_dask_is_whose_it_is_near():
+    """A gateway in another facility's namespace is that one's."""
+    other = GATEWAY.replace("namespace: dask", "namespace: b")
+    assert not facility(z2jh("a"), z2jh("b"), other, hub="a")[0].dask
+    assert facility(z2jh("a"), z2jh("b"), other, hub="b")[0].dask
+
+
+def tempo(name, namespace, ports, component="", **meta):
+    labels = {"app.kubernetes.io/instance": "t", "c": component or name}
+    image = {"image": "docker.io/grafana/tempo:2.8.2"}
+    return workload("StatefulSet", name, namespace, labels, image) + service(
+        name, namespace, labels, *ports, meta=meta
+    )
+
+
+def test_tempo_takes_and_answers_on_its_ports():
+    """One binary does both; of the distributed one, the distributor and the query frontend."""
+    made, _ = facility(z2jh(), tempo("tempo", "mon", [3200, 4317, 4318]))
+    traces = made.destinations.traces
+    assert (traces.endpoint, traces.protocol) == ("http://tempo.mon:4318", "http")
+    assert traces.query == "http://tempo.mon:3200"
+    assert not made.backends.tempo
+    made, _ = facility(
+        z2jh(),
+        tempo("tempo-ingester", "mon", [3200]),
+        tempo("tempo-distributor", "mon", [3200, 4317]),
+        tempo("tempo-query-frontend", "mon", [3200]),
+    )
+    traces = made.destinations.traces
+    assert (traces.endpoint, traces.protocol) == ("http://tempo-distributor.mon:4317", "grpc")
+    assert traces.query == "http://tempo-query-frontend.mon:3200"
+
+
+def test_a_tempo_outside_is_known_by_its_service():
+    """An ExternalName, or Endpoints by hand: no workload stands behind it."""
+    assert (
+        facility(z2jh(), service("tempo", "mon", None, 4318))[0].destinations.traces.endpoint
+        == "http://tempo.mon:4318"
+    )
+
+
+def test_of_several_the_others_are_named():
+    """One is taken; the operator reads what else there is."""
+    _, text = facility(z2jh(), tempo("tempo", "a", [4318]), tempo("tempo", "b", [4318]))
+    assert "Not taken: Tempo `t` in `b`." in text
+
+
+def prometheus(*args, image="quay.io/prometheus/prometheus:v3"):
+    labels = {"app": "prometheus"}
+    return workload("Deployment", "server", "mon", labels, {"image": image, "args": list(args)}) + (
+        service("prometheus", "mon", labels, 9090)
+    )
+
+
+def test_prometheus_is_written_to_if_it_listens():
+    """By its own flag; otherwise it has to be told to fetch, and the operator to look after it."""
+    flags = ["--web.enable-remote-write-receiver", "--web.route-prefix=/prom"]
+    metrics = facility(z2jh(), prometheus(*flags))[0].destinations.metrics
+    assert metrics.remote_write.endpoint == "http://prometheus.mon:9090/prom/api/v1/write"
+    assert metrics.query == "http://prometheus.mon:9090/prom"
+    page = write(found(z2jh(), prometheus()))
+    assert parse_text(page.text()).destinations.metrics.scrape == "annotations"
+    assert any("annotations" in item for item in page.to_do)
+
+
+def operated(**spec):
+    head = {"name": "k8s", "namespace": "mon"}
+    return yaml.safe_dump({"kind": "Prometheus", "metadata": head, "spec": spec}) + "---\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "namespace"),
+    [
+        (
+            {"serviceMonitorSelector": {"matchLabels": {"release": "kps"}}},
+            {"release": "kps"},
+            "mon",
+        ),
+        ({"serviceMonitorSelector": {}, "serviceMonitorNamespaceSelector": {}}, {}, None),
+        (
+            {
+                "serviceMonitorSelector": {
+                    "matchExpressions": [
+                        {"key": "team", "operator": "In", "values": ["a", "b"]},
+                        {"key": "scrape", "operator": "Exists"},
+                    ]
+                },
+                "serviceMonitorNamespaceSelector": {"matchLabels": {"monitored": "yes"}},
+            },
+            {"team": "a", "scrape": "true"},
+            "mon",
+        ),
+    ],
+)
+def test_a_monitor_gets_the_labels_that_the_operators_prometheus_selects_by(
+    spec, labels, namespace
+):
+    """And is made where it looks: everywhere, in its own namespace, or in labelled ones."""
+    places = "kind: Namespace\nmetadata: {name: mon, labels: {monitored: 'yes'}}\n"
+    made, _ = facility(z2jh(), operated(**spec), places)
+    metrics = made.destinations.metrics
+    assert metrics.scrape == "service_monitor"
+    assert metrics.monitor.labels == labels
+    assert metrics.monitor.namespace == namespace
+    assert metrics.query == "http://prometheus-operated.mon:9090"
+
+
+def test_an_operators_prometheus_that_listens_is_written_to():
+    """`enableRemoteWriteReceiver` says so; its own Service is better than the headless one."""
+    pods = {"app.kubernetes.io/name": "prometheus", "operator.prometheus.io/name": "k8s"}
+    made, _ = facility(
+        z2jh(),
+        operated(enableRemoteWriteReceiver=True),
+        service("kps", "mon", pods, 9090),
+        service("prometheus-operated", "mon", pods, 9090, clusterIP="None"),
+    )
+    assert made.destinations.metrics.remote_write.endpoint == "http://kps.mon:9090/api/v1/write"
+
+
+def test_a_selector_that_chooses_nothing_is_told():
+    """Without `serviceMonitorSelector`, the operator takes no ServiceMonitor at all."""
+    page = write(found(z2jh(), operated()))
+    assert any("takes no ServiceMonitor" in item for item in page.to_do)
+
+
+def grafana(*sidecars, namespace="mon"):
+    containers = [
+        {
+            "name": name,
+            "image": "k8s-sidecar:1",
+            "env": [{"name": key, "value": value} for key, value in env.items()],
+        }
+        for name, env in sidecars
+    ]
+    return workload(
+        "Deployment",
+        "grafana",
+        namespace,
+        {"app": "grafana"},
+        {"image": "docker.io/grafana/grafana:12"},
+        spec={"initContainers": containers},
+    )
+
+
+def test_grafanas_sidecars_say_which_labels_they_look_for():
+    """With any value where they ask for none, and where: everywhere, or in their own namespace."""
+    board = ("grafana-sc-dashboard", {"LABEL": "dash", "LABEL_VALUE": "yes", "NAMESPACE": "ALL"})
+    source = ("grafana-sc-datasources", {"LABEL": "grafana_datasource", "NAMESPACE": "ALL"})
+    made, _ = facility(z2jh(), grafana(board, source))
+    assert made.grafana.labels == {"dash": "yes"}
+    assert made.grafana.data_source_labels == {"grafana_datasource": "1"}
+    assert made.grafana.namespace is None
+    made, _ = facility(z2jh(), grafana(("grafana-sc-dashboard", {"LABEL": "dash"})))
+    assert made.grafana.namespace == "mon"
+    assert made.grafana.data_sources is False
+    assert facility(z2jh(), grafana())[0].grafana.dashboards is False
+
+
+def test_the_route_is_what_the_cluster_allows():
+    """Before 1.36 there are no policies; the chart's values are the next best."""
+    assert "`policy`: Kubernetes 1.37" in facility(z2jh())[1]
+    assert (
+        "`helm`: policies need Kubernetes 1.36, and this is 1.33"
+        in (facility(z2jh(), version=(1, 33))[1])
+    )
+
+
+def test_the_collector_goes_where_the_hub_goes():
+    """On a pool for services, say; what Kubernetes itself adds is left out."""
+    taint = {"key": "core", "operator": "Exists", "effect": "NoSchedule"}
+    own = {"key": "node.kubernetes.io/not-ready", "operator": "Exists"}
+    spec = {"nodeSelector": {"pool": "1"}, "tolerations": [taint, own]}
+    made, text = facility(z2jh(spec=spec))
+    assert made.collector.node_selector == {"pool": "1"}
+    assert [item.key for item in made.collector.tolerations] == ["core"]
+    assert 'node_selector: {pool: "1"}' in text
+
+
+def storage(*names, default=""):
+    key = "storageclass.kubernetes.io/is-default-class"
+    return "---\n".join(
+        yaml.safe_dump(
+            {
+                "kind": "StorageClass",
+                "metadata": {"name": name, "annotations": {key: str(name == default).lower()}},
+            }
+        )
+        for name in names
+    )
+
+
+def test_storage_is_the_default_class_or_one_that_is_named():
+    """Without a default, leaving the class out would leave the volume pending."""
+    assert (
+        facility(z2jh(), storage("a", "b", default="b"))[0].collector.storage.storage_class is None
+    )
+    made, text = facility(z2jh(), storage("a", "b"))
+    assert made.collector.storage.storage_class == "a"
+    assert "one of `a`, `b`" in text
+
+
+def test_what_af_otel_has_installed_is_not_what_it_finds():
+    """A second `init` sees the facility, not the first one's Tempo."""
+    ours = {"labels": {"app.kubernetes.io/part-of": "af-otel"}}
+    mine = workload(
+        "Deployment",
+        "af-otel-tempo",
+        "af-otel",
+        {"a": "b"},
+        {"image": "grafana/tempo:2"},
+        meta=ours,
+    ) + service("af-otel-tempo", "af-otel", {"a": "b"}, 4318, 3200, meta=ours)
+    assert facility(z2jh(), mine)[0].backends.tempo
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_written():
+    """Monitoring may be where nobody looked, so nothing of our own is brought in unasked."""
+    page = write(
+        found(
+            z2jh(), denied=["Prometheus", "StorageClass", "Service@*", "Deployment@*"], hub="jhub"
+        )
+    )
+    text = page.text()
+    assert "Could not be read, so have a look yourself: " in text
+    assert "backends:" not in text
+    assert any("destinations" in item for item in page.to_do)
+    assert parse_text(text, with_backends=True).hub.proxy == "proxy-public"
+
+
+def test_what_cannot_be_read_anywhere_names_the_rights_to_ask_for():
+    """No hub was seen, which may be for lack of rights."""
+    with pytest.raises(AfOtelError) as caught:
+        found(z2jh(), denied=["Deployment", "StatefulSet", "Pod", "Namespace"])
+    assert "ask for Deployment" in caught.value.where
+    assert "--namespace" in caught.value.hint
+
+
+def test_what_objects_say_stays_a_comment():
+    """A name with a line break in it cannot write fields of its own."""
+    evil = "x\nname: evil\nbackends: {grafana: true}"
+    labels = {"app": "jupyterhub", "component": "hub"}
+    text = workload(
+        "Deployment",
+        "hub",
+        "jhub",
+        labels,
+        {"image": "k8s-hub:1"},
+        meta={"annotations": {"meta.helm.sh/release-name": evil}, "labels": {"chart": evil}},
+    ) + service("hub", "jhub", labels, 8081)
+    page = write(found(text), name="good")
+    assert yaml.safe_load(page.text())["name"] == "good"
+    assert not parse_text(page.text()).backends.grafana
+
+
+def test_what_is_missing_is_a_line_to_fill_in():
+    """A hub without Services: the fields are there as comments, and told."""
+    labels = {"app": "jupyterhub", "component": "hub"}
+    page = write(found(workload("Deployment", "hub", "jhub", labels, {"image": "k8s-hub:1"})))
+    assert "  # service: hub" in page.text()
+    assert "  # proxy: proxy-public" in page.text()
+    assert len(page.to_do) == 2
