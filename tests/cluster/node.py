@@ -257,7 +257,7 @@ def _ip(words: str) -> list[str]:
 
 
 def _end_with_parent() -> None:
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it ignores SIGTERM
 
 
 def _members(init: int) -> list[psutil.Process]:

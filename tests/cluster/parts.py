@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +129,6 @@ def start_others(node: Node) -> None:
     pki = node.state / "pki"
     node.start(
         "controller-manager",
-        # The volumes that it makes are directories: a pod's user, whoever that is, writes to them.
-        *("sh", "-c", 'umask 0; exec "$0" "$@"'),
         _program("kube-controller-manager"),
         f"--kubeconfig={pki}/controller-manager.kubeconfig",
         "--leader-elect=false",
@@ -139,6 +138,12 @@ def start_others(node: Node) -> None:
         f"--root-ca-file={pki}/ca.crt",
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
+    )
+    node.start(
+        "volumes",
+        sys.executable,
+        Path(__file__).with_name("volumes.py"),
+        f"{pki}/admin.kubeconfig",
     )
     node.start(
         "scheduler",
