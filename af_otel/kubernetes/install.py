@@ -268,3 +268,5 @@ def undo(cluster: Cluster, prepared: Prepared, progress: Progress) -> None:
     for change in reversed(prepared.plan.changes):
         if apply.is_injection(change):
             apply.delete(cluster, change.ref, progress)
+    # Admission goes by what it knew for some seconds more: pods would still be injected.
+    progress.patiently(proof.prove_removal, cluster, prepared.facility)

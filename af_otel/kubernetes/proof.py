@@ -98,6 +98,22 @@ def prove_injection(
     return found
 
 
+def prove_removal(cluster: Cluster, facility: Facility, *, patience: float = PATIENCE) -> bool:
+    """Wait until a policy that was just removed injects nothing any more; whether it does not."""
+    deadline = time.monotonic() + patience
+    for probe in _probes(cluster, facility):
+        while probe.injected:
+            made = _ask(cluster, _pod_of(facility, probe, trial=False))
+            if isinstance(made, ApiError) or not (
+                INJECTED in (made["metadata"].get("annotations") or {})
+            ):
+                break
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+    return True
+
+
 def _probes(cluster: Cluster, facility: Facility) -> Iterator[_Probe]:
     probes = []
     for place in pods(facility):

@@ -105,7 +105,11 @@ def last_words(cluster: Cluster, pod: dict[str, Any]) -> list[str]:
                     tail=_LINES,
                     previous=bool(before),
                 )
-                said += [f"{container['name']}: {line[:_WIDTH]}" for line in text.splitlines()]
+                said += [
+                    f"{container['name']}: {line[:_WIDTH]}"
+                    for line in text.splitlines()
+                    if line.strip()
+                ]
     return list(dict.fromkeys(said))
 
 
