@@ -113,7 +113,6 @@ class Instrument:
                     self.name,
                     f"has more than {MOST_SERIES} combinations of labels; further ones are summed "
                     'under `otel_metric_overflow="true"`',
-                    stacklevel=5,
                 )
                 taken, key = OVERFLOW, tuple(OVERFLOW.items())
                 series = self._series.get(key)
@@ -151,12 +150,12 @@ def finite(name: str, value: Any) -> float | None:
             value = value if type(value) is int else float(value)
         except (TypeError, ValueError, RuntimeError):
             kind = type(value).__name__
-            warn(name, f"a {kind} is no number, so it is not recorded", stacklevel=6)
+            warn(name, f"a {kind} is no number, so it is not recorded")
             return None
     if type(value) is int:
         return value if -_LARGEST <= value <= _LARGEST else finite(name, _as_float(value))
     if not math.isfinite(value):
-        warn(name, f"{value} is no finite number, so it is not recorded", stacklevel=6)
+        warn(name, f"{value} is no finite number, so it is not recorded")
         return None
     return float(value)
 
@@ -188,7 +187,7 @@ class Counter(Instrument):
         if number is None:
             return
         if number < 0:
-            warn(self.name, f"{number} would make a counter fall; use a gauge", stacklevel=3)
+            warn(self.name, f"{number} would make a counter fall; use a gauge")
             return
         with self.lock:
             series = self._at(labels)

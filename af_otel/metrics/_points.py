@@ -42,7 +42,7 @@ class Points:
         with self._lock:
             at = max(time.time_ns(), self._last.get((name, labels), 0) + _MILLISECOND)
             if at > time.time_ns() + _AHEAD:
-                warn(name, "has more than 1,000 values a second; some are left out", stacklevel=5)
+                warn(name, "has more than 1,000 values a second; some are left out")
                 return
             self._last[name, labels] = at
             if len(self._waiting) == MOST_POINTS:
@@ -50,7 +50,6 @@ class Points:
                 warn(
                     name,
                     f"{MOST_POINTS:,} values wait to be sent; the oldest are left out",
-                    stacklevel=5,
                 )
             self._waiting.append(Point(name, labels, at, value))
 

@@ -59,13 +59,12 @@ def _look_up(
             name,
             f"is a {found.kind} already, so this {kind.kind} is another metric, "
             f"`{_names.prometheus(mine, unit, kind.suffixes[0])}`",
-            stacklevel=5,
         )
         full, found = mine, _instruments.get(mine)
     if found is None:
         found = _new(kind, full, unit, description, boundaries)
     elif unit and unit != found.unit:
-        warn(name, f"has the unit {found.unit!r} already; {unit!r} is not taken", stacklevel=5)
+        warn(name, f"has the unit {found.unit!r} already; {unit!r} is not taken")
     if found.name and len(_met) < 2 * MOST_INSTRUMENTS:
         _met[kind, name] = found
     return found
@@ -80,7 +79,6 @@ def _new(
             "limit",
             f"{MOST_INSTRUMENTS} metrics are there; `{full}` and further ones are not recorded. "
             "What tells cases apart belongs into labels, not into names",
-            stacklevel=6,
         )
         return kind("", "", "")
     for other in _instruments.values():
@@ -90,7 +88,6 @@ def _new(
                 full,
                 f"would be `{min(common)}` in Prometheus, which `{other.name}` is already, so it "
                 "is not recorded; choose another name",
-                stacklevel=6,
             )
             return kind("", "", "")
     _instruments[full] = made
@@ -113,7 +110,6 @@ def _buckets(kind: type[Instrument], name: str, given: Sequence[float]) -> Seque
         warn(
             name,
             f"its buckets are not {_BOUNDARIES} rising numbers at most; the default is used",
-            stacklevel=7,
         )
         return DECADES
     return numbers
@@ -131,7 +127,6 @@ def connect() -> None:
             "nothing listens",
             "this process is not instrumented, so its numbers go nowhere; start it with "
             "`af-otel run -- COMMAND`, or in a facility that has af-otel",
-            stacklevel=6,
         )
         return
     from af_otel.runtime import _producers
