@@ -68,7 +68,7 @@ def files(facility: Facility) -> dict[str, str]:
 
 
 def environment(facility: Facility) -> dict[str, str | dict[str, Any]]:
-    """Return the variables of its container: what the configuration asks for, and what is secret."""
+    """Return its variables: what the configuration asks for, and what is secret."""
     secret = {
         item["name"]: item.get("value") or item["valueFrom"]
         for item in destinations.secret_env(facility)
