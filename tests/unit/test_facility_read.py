@@ -87,9 +87,9 @@ def test_what_was_read_can_be_written_and_read():
 def test_every_mistake_is_told_in_one_run_with_its_line():
     """Who mends a file wants to hear everything at once, in the order of the file."""
     found = mistakes(
-        "nmae: a\n"
+        "Name: a\n"
         "hub:\n"
-        "  namespcae: jhub\n"
+        "  namespaec: jhub\n"
         "sampling: {share: 2, slow: 5}\n"
         "destinations:\n"
         "  traces: {endpoint: 'tempo:4318', tls: {cert: {secret: a, key: b}}}\n"
@@ -98,9 +98,9 @@ def test_every_mistake_is_told_in_one_run_with_its_line():
     )
     assert [(item.place.line, item.place.column, item.field) for item in found] == [
         (1, 1, "name"),
-        (1, 1, "nmae"),
+        (1, 1, "Name"),
         (2, 1, "hub.namespace"),
-        (3, 3, "hub.namespcae"),
+        (3, 3, "hub.namespaec"),
         (4, 12, "sampling.share"),
         (4, 22, "sampling.slow"),
         (6, 12, "destinations.traces.endpoint"),
@@ -113,10 +113,10 @@ def test_every_mistake_is_told_in_one_run_with_its_line():
 
 def test_a_mistake_names_file_line_field_and_what_to_write():
     """As compilers do, so that editors can jump there."""
-    found = only(LEAST.replace("  namespace: jhub", "  namespcae: jhub\n  namespace: jhub"))
+    found = only(LEAST.replace("  namespace: jhub", "  namespaec: jhub\n  namespace: jhub"))
     assert str(found) == (
-        "`hub` has no field `namespcae`; the nearest is `namespace`\n"
-        "  where: facility.yaml:3:3, `hub.namespcae`\n"
+        "`hub` has no field `namespaec`; the nearest is `namespace`\n"
+        "  where: facility.yaml:3:3, `hub.namespaec`\n"
         "  write: hub:\n"
         "           namespace: jhub"
     )
@@ -131,7 +131,7 @@ def test_a_mistake_names_file_line_field_and_what_to_write():
         ("collector", "imagePullPolicy", "pull_policy"),
         ("collector", "affinity", ""),
         ("sampling", "keepErrors", "keep_errors"),
-        ("scrape", "intervall", "interval"),
+        ("scrape", "intervals", "interval"),
     ],
 )
 def test_an_unknown_field_is_answered_with_the_nearest(section, name, nearest):
@@ -376,7 +376,7 @@ def test_a_backend_that_nothing_would_send_to_is_refused():
 
 def test_what_the_errors_say_to_write_is_right():
     """Following every advice in turn ends in a file that can be read."""
-    data = {"nam": "x", "hub": {"namespace": "J"}, "sampling": {"slow": 5}}
+    data = {"names": "x", "hub": {"namespace": "J"}, "sampling": {"slow": 5}}
     for _ in range(20):
         try:
             facility = parse_text(yaml.safe_dump(copy.deepcopy(data)))

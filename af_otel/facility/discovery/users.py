@@ -52,11 +52,11 @@ def find(look: Look, hub: Hub, hubs: Sequence[Hub]) -> Users:
     users = Users(places, _selector(mine, hub), len(mine))
     elsewhere = [name for name in places if name != hub.namespace]
     if mine:
-        users.note = "one runs now" if len(mine) == 1 else f"{len(mine)} run now"
+        users.note = "known by their pods, which run there"
     elif granted and elsewhere:
-        users.note = "none runs now; the hub's service account may make pods there"
+        users.note = "none runs; the hub's service account may make pods there"
     else:
-        users.note = "none runs now; KubeSpawner's namespace is the hub's by default"
+        users.note = "none runs; KubeSpawner's namespace is the hub's by default"
     return users
 
 
