@@ -21,8 +21,8 @@ Kind = Literal["tls", "plain", "credentials", "path", "address", "other"]
 FIELDS = {"traces": "destinations.traces", "metrics": "destinations.metrics.remote_write"}
 # What is in the message, in the order of how much it tells; and what that means.
 _MEANINGS: tuple[tuple[str, str, Kind], ...] = (
+    (r"HTTP response to HTTPS|not look like a TLS", "speaks no TLS, but has `https`", "plain"),
     (r"x509|certificate|tls: ", "and the Collector do not trust each other (TLS)", "tls"),
-    (r"HTTP response to HTTPS client", "speaks no TLS, and its address says `https`", "plain"),
     (r"\b401\b|Unauthenticated|Unauthorized", "refuses the credentials (401)", "credentials"),
     (r"\b403\b|PermissionDenied|Forbidden", "refuses us in spite of them (403)", "credentials"),
     (r"\b40[45]\b|Unimplemented", "does not take this kind of data there", "path"),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 PATIENCE = 14  # seconds that a probe tries to reach the Collector
 _OPENED = 6  # seconds without an answer, after which a way is opened to see whether that helps
 _NO_PYTHON = 42
-_NO_SHELL = {126, 127, 128}
+_CANNOT_START = {126, 127}  # what a shell says of a program that it cannot run
+_NOT_STARTED = {"StartError", "ContainerCannotRun"}  # by the container's runtime
 _SCRIPT = (Path(__file__).parent / "_inside.py").read_bytes()
 # In a URL when it is an `exec`, so it is packed.
 PROGRAM = (
@@ -45,6 +46,7 @@ class View:
     found: dict[str, Any] | None = None  # what the script says
     no_shell: bool = False
     no_python: bool = False
+    broken: str = ""  # what its Python says instead of starting
     problem: AfOtelError | None = None  # it did not start
     opened: float | None = None  # seconds after which a way to the Collector was opened
     target: str = ""
@@ -119,11 +121,12 @@ def _by_exec(context: Context, view: View, target: _egress.Target) -> None:
     )
     view.seen = time.time()
     view.no_python = output.code == _NO_PYTHON
-    view.no_shell = output.code in _NO_SHELL
+    if output.code in _CANNOT_START:
+        view.broken = _last_line(output.err)
     for line in output.out.splitlines():
         if line.startswith("{"):
             view.found = json.loads(line)
-    if not view.found and not view.no_python and not view.no_shell:
+    if not view.found and not view.no_python and not view.broken:
         raise Failed("The hub's Python could not look around", where=output.err.strip()[-300:])
 
 
@@ -146,14 +149,20 @@ def _by_pod(context: Context, view: View, target: _egress.Target) -> None:
     view.seen = ended.seen
     view.found = ended.result()
     view.no_python = ended.code == _NO_PYTHON
-    view.no_shell = view.found is None and ended.code in _NO_SHELL
-    if view.no_python and target.address:
+    view.no_shell = ended.reason in _NOT_STARTED
+    if view.found is None and ended.code in _CANNOT_START:
+        view.broken = _last_line(ended.message)
+    if (view.no_python or view.no_shell or view.broken) and target.address:
         _carried(context, view, target)
-    if not view.found and not view.no_python and not view.no_shell:
+    if not view.found and not (view.no_python or view.no_shell or view.broken):
         raise Failed(
             "A probe pod could not look around",
             where=ended.message.strip()[-300:] or f"{ended.reason}, exit code {ended.code}",
         )
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it cannot be run"])[-1][-200:]
 
 
 def _carried(context: Context, view: View, target: _egress.Target) -> None:

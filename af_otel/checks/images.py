@@ -65,6 +65,8 @@ def images_have_python(context: Context) -> Found:
                 )
         elif view.no_shell:
             what = f"Image `{template.image}` has no shell (`sh`)"
+        elif view.broken:
+            what = f"The Python of image `{template.image}` does not start: {view.broken}"
         elif view.no_python:
             what = f"Image `{template.image}` has no Python"
         elif tuple(view.python.get("python", OLDEST)) < OLDEST:

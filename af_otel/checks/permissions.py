@@ -11,7 +11,9 @@ import yaml
 
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding
-from af_otel.kubernetes.errors import NotFound
+from af_otel.kubernetes.errors import Forbidden, NotFound
+from af_otel.kubernetes.objects import render
+from af_otel.kubernetes.objects.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,35 +78,62 @@ def you_may_install(context: Context) -> Iterator[Finding]:
 def _needed(context: Context) -> Iterator[Right]:
     """What install, status, verify and uninstall ask of the API."""
     cluster, facility = context.live, context.facility
-    for obj in context.rendered:
+    for obj in _rendered(context):
         try:
-            resource = cluster.resource(obj["apiVersion"], obj["kind"])
+            served = cluster.resource(obj["apiVersion"], obj["kind"])
         except NotFound:  # its definition is not there; other checks say so
             continue
-        namespace = obj["metadata"].get("namespace", "") if resource.namespaced else ""
-        for verb in _VERBS:
-            yield Right(namespace, resource.group, resource.plural, verb)
+        namespace = obj["metadata"].get("namespace", "") if served.namespaced else ""
+        yield from _each(namespace, served.group, served.plural, _VERBS)
     # The inventory, and what credentials are taken from.
-    for verb in _VERBS:
-        yield Right(facility.namespace, "", "secrets", verb)
+    yield from _each(facility.namespace, "", "secrets", _VERBS)
     for namespace in dict.fromkeys([facility.namespace, *facility.injected_namespaces]):
-        for verb in ("get", "list", "create", "delete"):
-            yield Right(namespace, "", "pods", verb)
-        yield Right(namespace, "", "pods/log", "get")
-        yield Right(namespace, "networking.k8s.io", "networkpolicies", "list")
-        yield Right(namespace, "", "services", "get")
+        for group, resource, verbs in _EVERYWHERE:
+            yield from _each(namespace, group, resource, verbs)
     for namespace in dict.fromkeys([facility.namespace, facility.hub.namespace]):
-        for verb in ("get", "create"):  # WebSockets begin with a GET
-            yield Right(namespace, "", "pods/portforward", verb)
-    for verb in ("get", "create"):
-        yield Right(facility.hub.namespace, "", "pods/exec", verb)
+        yield from _each(namespace, "", "pods/portforward", _STREAM)
+    yield from _each(facility.hub.namespace, "", "pods/exec", _STREAM)
     yield Right("", "storage.k8s.io", "storageclasses", "list")
+
+
+_STREAM = ("get", "create")  # WebSockets begin with a GET
+_EVERYWHERE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("", "namespaces", ("get",)),
+    ("", "pods", ("get", "list", "create", "delete")),
+    ("", "pods/log", ("get",)),
+    ("", "services", ("get",)),
+    ("", "events", ("list",)),
+    ("networking.k8s.io", "networkpolicies", ("list",)),
+)
+
+
+def _each(namespace: str, group: str, resource: str, verbs: Iterable[str]) -> Iterator[Right]:
+    for verb in verbs:
+        yield Right(namespace, group, resource, verb)
+
+
+def _rendered(context: Context) -> list[Object]:
+    """What install would apply, as far as that can be told without a right to look."""
+    try:
+        return context.rendered
+    except Forbidden:
+        # As if every pod were isolated, so that no right for that is forgotten.
+        policies = tuple(_isolating(name) for name in context.facility.injected_namespaces)
+        return render(
+            context.facility, Facts(version=context.live.version, network_policies=policies)
+        )
+
+
+def _isolating(namespace: str) -> Object:
+    meta = {"name": "any", "namespace": namespace, "uid": "any"}
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    return {"metadata": meta, "spec": spec}
 
 
 def _escalation(context: Context, cluster: Cluster, executor: ThreadPoolExecutor) -> set[Right]:
     """Nobody may grant what they do not have, unless they may `escalate` and `bind`."""
     missing: set[Right] = set()
-    for obj in context.rendered:
+    for obj in _rendered(context):
         if obj["kind"] not in {"Role", "ClusterRole"}:
             continue
         namespace = obj["metadata"].get("namespace", "")
@@ -142,7 +171,7 @@ def _grant(context: Context, missing: Sequence[Right], who: str) -> Iterator[Obj
     for right in missing:
         by_namespace[right.namespace].append(right)
     for namespace, rights in sorted(by_namespace.items()):
-        if namespace and context.namespace(namespace) is None:
+        if namespace and _is_missing(context, namespace):
             yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         scope = "" if namespace else "Cluster"
         name = NAME if namespace else f"{NAME}-{context.facility.name}"
@@ -161,6 +190,13 @@ def _grant(context: Context, missing: Sequence[Right], who: str) -> Iterator[Obj
             "roleRef": {"apiGroup": _GROUP, "kind": f"{scope}Role", "name": name},
             "subjects": [_subject(who)],
         }
+
+
+def _is_missing(context: Context, namespace: str) -> bool:
+    try:
+        return context.namespace(namespace) is None
+    except Forbidden:
+        return False
 
 
 def _rules(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:
