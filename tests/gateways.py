@@ -7,13 +7,14 @@ import http.server
 import json
 import re
 import threading
+import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from servers import COLLECTOR_CONFIGS, ROOT, Collector, free_port, running_collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 CONFIGS = (
@@ -54,7 +55,7 @@ def running_store(directory: Path) -> Iterator[Collector]:
 
 @dataclass
 class Pods:
-    """What the Kubernetes API says of pods, by namespace; read by the Collector through `kubeconfig`.
+    """What the Kubernetes API says of pods, by namespace.
 
     Their addresses are of the loopback, so that a test can send as any of them.
     """
@@ -105,6 +106,20 @@ class Pods:
         }
 
 
+def selected(selector: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether a pod has the labels of a `labelSelector`."""
+    wanted = re.findall(r"([^=,\s]+)(?:=([^,]*)| in \(([^)]*)\))", selector)
+
+    def matches(pod: dict[str, Any]) -> bool:
+        labels = pod["metadata"]["labels"]
+        return all(
+            labels.get(key) in (values.split(",") if values else [value])
+            for key, value, values in wanted
+        )
+
+    return matches
+
+
 @contextlib.contextmanager
 def kubernetes_pods(directory: Path) -> Iterator[Pods]:
     """A Kubernetes API that knows pods and nothing else."""
@@ -128,7 +143,8 @@ def kubernetes_pods(directory: Path) -> Iterator[Pods]:
                 self.close_connection = True
             else:
                 names = [match[1]] if match[1] else list(made.pods)
-                items = [pod for name in names for pod in made.pods.get(name, ())]
+                wanted = selected(urllib.parse.parse_qs(match[2]).get("labelSelector", [""])[0])
+                items = [pod for name in names for pod in made.pods.get(name, ()) if wanted(pod)]
                 self._answer(200, {"kind": "PodList", "apiVersion": "v1",
                              "metadata": {"resourceVersion": "1"}, "items": items})  # fmt: skip
 

@@ -1,0 +1,613 @@
+"""The Collector's configuration for Kubernetes: the real binary before real and counted stores."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import secrets
+import subprocess
+import threading
+import time
+import urllib.request
+
+import pytest
+from gateways import CONFIGS, NO_CLUSTER, kubernetes_pods, running_gateway, running_store
+from otlp import new_counter, new_span, resource_metrics, resource_spans
+
+from af_otel.backends import spans
+from servers import (
+    COLLECTOR_CONFIGS,
+    get_json,
+    program,
+    running_collector,
+    running_prometheus,
+    running_tempo,
+    wait_for,
+)
+
+CLAIMS = {
+    "service.name": "jupyter-kernel",
+    "service.namespace": "another-facility",
+    "session.id": "a" * 32,
+    "user.hash": "0123456789abcdef",
+    "k8s.pod.name": "jupyter-mallory",
+    "k8s.namespace.name": "kube-system",
+    "af_otel.pod.user": "claimed-user",
+    "af_otel.hub": True,
+    "af_otel.run": "claimed-run",
+}
+OWN = {"af-otel.io/session-id": "b" * 32, "af-otel.io/user-hash": "fedcba9876543210"}
+ALL = {"AF_OTEL_SHARE_PERCENT": "100"}
+NONE = {"AF_OTEL_SHARE_PERCENT": "0"}
+
+
+def post_from(source, gateway, path, body):
+    """POST to the Collector from an address of the loopback, as a pod that has it."""
+    host, port = gateway.endpoint.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), 10, source_address=(source, 0))
+    try:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+def send_from(source, gateway, *spans, resource=CLAIMS):
+    post_from(source, gateway, "/v1/traces", {"resourceSpans": [resource_spans(spans, resource)]})
+
+
+def self_metrics(gateway):
+    """What the Collector says of itself: `name{labels}` to value."""
+    with urllib.request.urlopen(gateway.metrics_url, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in lines
+        if line and not line.startswith("#")
+    }
+
+
+def stored_names(store):
+    return sorted(span["name"] for span in store.spans())
+
+
+def test_configuration_is_valid_without_any_variable():
+    """The shipped file runs as it is, by the plain binary: each variable has a default."""
+    options = [option for config in CONFIGS for option in ("--config", str(config))]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("AF_OTEL_")}
+    command = [program("collector", "AF_OTEL_COLLECTOR"), "validate", *options]
+
+    result = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def identified(tmp_path_factory):
+    """A Collector that knows a hub's pod, a user's, a Dask worker's and a stranger's; its store."""
+    directory = tmp_path_factory.mktemp("identity")
+    with kubernetes_pods(directory / "api") as pods, running_store(directory / "store") as store:
+        pods.add(
+            "jhub",
+            "hub-1",
+            "127.0.1.1",
+            {"component": "hub"},
+            owner=("ReplicaSet", "hub-6d675cf8db"),
+        )
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
+        pods.add("jhub", "dask-worker-1", "127.0.1.3", {"component": "dask-worker"})
+        pods.add("else", "not-the-hub", "127.0.1.4", {"component": "hub"})
+        env = {**ALL, **pods.env, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(directory / "gateway", env, [scrape_nothing(directory)]) as gateway:
+            yield gateway, store
+
+
+def scrape_nothing(directory):
+    overlay = directory / "scrape-nothing.yaml"
+    overlay.write_text("service: {pipelines: {metrics/scraped: {receivers: [prometheus/self]}}}")
+    return overlay
+
+
+def claiming(name):
+    """A span that claims all there is to claim."""
+    return new_span(name, attributes={**CLAIMS, "k8s.node.name": "claimed", "kept": "yes"})
+
+
+def test_pod_is_stored_under_its_own_identity(identified):
+    """Another user's session and pseudonym, on resource and span, are overwritten by the pod's own;
+    so is what it says of its pod and its facility.
+    """
+    gateway, store = identified
+    send_from("127.0.1.2", gateway, claiming("as alice"), new_span("alice says nothing"))
+
+    span = store.wait_for_span("as alice")
+    silent = store.wait_for_span("alice says nothing")
+
+    assert span["resource"] == {
+        "service.name": "jupyter-kernel",
+        "service.namespace": "testing",
+        "session.id": OWN["af-otel.io/session-id"],
+        "user.hash": OWN["af-otel.io/user-hash"],
+        "k8s.namespace.name": "jhub",
+        "k8s.pod.name": "jupyter-alice",
+        "k8s.pod.uid": "uid-jupyter-alice",
+        "k8s.node.name": "node-1",
+    }
+    assert span["attributes"]["session.id"] == OWN["af-otel.io/session-id"]
+    assert span["attributes"]["user.hash"] == OWN["af-otel.io/user-hash"]
+    assert span["attributes"]["kept"] == "yes"
+    assert not [key for key in span["attributes"] if key.startswith("k8s.")]
+    assert silent["attributes"] == {
+        "session.id": OWN["af-otel.io/session-id"],
+        "user.hash": OWN["af-otel.io/user-hash"],
+    }
+
+
+def test_hub_speaks_for_everybody(identified):
+    """The hub's spans keep the session, the user and the pod that they are about."""
+    gateway, store = identified
+    send_from("127.0.1.1", gateway, claiming("as hub"))
+
+    span = store.wait_for_span("as hub")
+
+    assert span["attributes"]["user.hash"] == CLAIMS["user.hash"]
+    assert span["attributes"]["session.id"] == CLAIMS["session.id"]
+    assert span["attributes"]["k8s.pod.name"] == CLAIMS["k8s.pod.name"]
+    assert span["resource"]["k8s.pod.name"] == "hub-1"
+    assert span["resource"]["k8s.deployment.name"] == "hub"
+    assert span["resource"]["service.namespace"] == "testing"
+
+
+@pytest.mark.parametrize("address", ["127.0.1.3", "127.0.1.4", "127.0.1.9"])
+def test_anybody_else_has_no_user(identified, address):
+    """A Dask worker keeps the session that it was told, which nobody can guess, and has no user;
+    nor has a pod that is labelled as the hub elsewhere, nor who is no pod at all.
+    """
+    gateway, store = identified
+    name = f"as {address}"
+    send_from(address, gateway, claiming(name))
+
+    span = store.wait_for_span(name)
+
+    assert "user.hash" not in span["attributes"]
+    assert "user.hash" not in span["resource"]
+    assert span["attributes"]["session.id"] == CLAIMS["session.id"]
+    assert span["resource"].get("k8s.pod.name") != CLAIMS["k8s.pod.name"]
+    assert not [key for key in span["resource"] if key.startswith("af_otel.")]
+
+
+def test_metrics_have_their_senders_identity(tmp_path):
+    """A counter per user is counted under the pod's own user, and nobody else's."""
+    with (
+        kubernetes_pods(tmp_path / "api") as pods,
+        running_prometheus(tmp_path / "prometheus") as prometheus,
+    ):
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
+        pods.add("jhub", "dask-worker-1", "127.0.1.3")
+        env = {**pods.env, "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
+        overlays = [scrape_nothing(tmp_path)]
+        with running_gateway(tmp_path / "gateway", env, overlays) as gateway:
+            for source in ("127.0.1.2", "127.0.1.3"):
+                counter = new_counter("user.cells", 3, {"user.hash": CLAIMS["user.hash"]})
+                body = {"resourceMetrics": [resource_metrics([counter], CLAIMS)]}
+                post_from(source, gateway, "/v1/metrics", body)
+            found = wait_for(
+                lambda: (
+                    len(prometheus.query("user_cells_total")) == 2
+                    and prometheus.query("user_cells_total")
+                ),
+                "both counters",
+            )
+            info = prometheus.query("target_info{k8s_pod_name!=''}")
+
+    assert {series["metric"].get("user_hash") for series in found} == {
+        OWN["af-otel.io/user-hash"],
+        None,
+    }
+    assert {series["metric"]["k8s_pod_name"] for series in info} == {
+        "jupyter-alice",
+        "dask-worker-1",
+    }
+    assert {series["metric"]["job"] for series in found} == {"testing/jupyter-kernel"}
+
+
+def test_errors_slow_ones_and_spawns_are_kept(tmp_path):
+    """Of a trace that is kept all spans are, also those that come long after; of others none."""
+    with running_store(tmp_path / "store") as store:
+        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            failed = new_span("failed cell")
+            part = new_span(
+                "failed part", trace_id=failed["traceId"], parent_id=failed["spanId"],
+                status={"code": 2},
+            )  # fmt: skip
+            late = new_span("late part", trace_id=failed["traceId"], parent_id=failed["spanId"])
+            quick = new_span("quick cell")
+            unwanted = new_span("late and dropped", trace_id=quick["traceId"], status={"code": 2})
+            spawn = new_span("spawn server")
+            route = new_span("add route", trace_id=spawn["traceId"], parent_id=spawn["spanId"])
+            gateway.send(failed, quick, new_span("slow cell", seconds=6), spawn)
+            gateway.send(part, route)
+            wait_for(lambda: len(store.spans()) == 5, "the traces that are kept")
+            gateway.send(late, unwanted)
+            store.wait_for_span("late part")
+
+            found = stored_names(store)
+
+    assert found == [
+        "add route", "failed cell", "failed part", "late part", "slow cell", "spawn server",
+    ]  # fmt: skip
+
+
+def test_open_spans_do_not_spoil_the_decision(tmp_path):
+    """A trace whose root still runs when it is decided on is slow: kept, with its end. One whose
+    root has ended is judged as if there had been no markers.
+    """
+    marker = {"af_otel.pending": True, "af_otel.pending.span_id": "12" * 8}
+    with running_store(tmp_path / "store") as store:
+        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            running, ended = secrets.token_hex(16), secrets.token_hex(16)
+            gateway.send(
+                new_span("long cell", trace_id=running, attributes=marker),
+                new_span("short cell", trace_id=ended, attributes=marker),
+                new_span("short cell", trace_id=ended),
+            )
+            wait_for(lambda: stored_names(store) == ["long cell"], "the trace that is open")
+            gateway.send(new_span("long cell", trace_id=running, status={"code": 2}))
+
+            found = wait_for(lambda: len(store.spans()) == 2 and store.spans(), "its end")
+
+    assert [span["name"] for span in found] == ["long cell", "long cell"]
+    assert found[-1]["status"] == "error"
+
+
+def test_a_share_is_kept_by_trace(tmp_path):
+    """Of the rest the share is stored, whole traces of it; all of them are counted."""
+    with (
+        running_store(tmp_path / "store") as store,
+        running_prometheus(tmp_path / "prometheus") as prometheus,
+    ):
+        env = {
+            "AF_OTEL_TEMPO_OTLP": store.endpoint,
+            "AF_OTEL_SHARE_PERCENT": "20",
+            "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url,
+        }
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            for _ in range(10):
+                traces = [secrets.token_hex(16) for _ in range(50)]
+                gateway.send(*(new_span("cell", trace_id=trace) for trace in traces))
+                gateway.send(*(new_span("part", trace_id=trace) for trace in traces))
+            query = 'traces_span_metrics_calls_total{span_name="cell"}'
+            wait_for(
+                lambda: [s for s in prometheus.query(query) if s["value"][1] == "500"],
+                "500 cells counted",
+            )
+            decided = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+            wait_for(
+                lambda: (
+                    sum(v for k, v in self_metrics(gateway).items() if k.startswith(decided)) == 500
+                ),
+                "500 decisions",
+            )
+            wait_for(store.spans, "the share")
+            gateway.stop()
+            stored = store.spans()
+
+    whole = {span["trace_id"] for span in stored if span["name"] == "cell"}
+    assert {span["trace_id"] for span in stored if span["name"] == "part"} == whole
+    assert 50 <= len(whole) <= 160
+
+
+def test_calls_between_services_are_counted(tmp_path):
+    """A client's and a server's span make an edge of the service graph; a span's exemplar names a
+    trace.
+    """
+    with running_prometheus(tmp_path / "prometheus") as prometheus:
+        env = {"AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            call = new_span("submit", kind=3)
+            answer = new_span(
+                "compute graph", kind=2, trace_id=call["traceId"], parent_id=call["spanId"]
+            )
+            gateway.send(call, resource={"service.name": "jupyter-kernel"})
+            gateway.send(answer, resource={"service.name": "dask-scheduler"})
+            edge = wait_for(
+                lambda: prometheus.query("traces_service_graph_request_total"), "the edge"
+            )
+            exemplars = wait_for(
+                lambda: get_json(
+                    f"{prometheus.url}/api/v1/query_exemplars",
+                    query='traces_span_metrics_duration_seconds_bucket{span_name="submit"}',
+                    start=str(time.time() - 60),
+                    end=str(time.time() + 60),
+                )["data"],
+                "exemplars",
+            )
+
+    assert edge[0]["metric"]["client"] == "jupyter-kernel"
+    assert edge[0]["metric"]["server"] == "dask-scheduler"
+    assert exemplars[0]["exemplars"][0]["labels"]["trace_id"] == call["traceId"]
+
+
+def test_names_and_state_lose_what_may_be_secret(tmp_path):
+    """Queries and logins inside a span's name, and the trace's state, are taken out."""
+    with running_store(tmp_path / "store") as store:
+        store.send(
+            new_span("GET /hub/login?token=canary next"),
+            new_span("https://alice:canary@hub.example/x"),
+            new_span("which one?", traceState="vendor=canary"),
+        )
+        found = store.wait_for_spans(lambda found: len(found) == 3)
+        text = store.spans_file.read_text()
+
+    assert sorted(span["name"] for span in found) == [
+        "GET /hub/login next",
+        "https://hub.example/x",
+        "which one?",
+    ]
+    assert "canary" not in text
+
+
+class Load:
+    """Sends without a pause, and remembers what was accepted: each span's id by its trace's."""
+
+    def __init__(self, gateway, senders=2, spans=20):
+        self.gateway = gateway
+        self.spans = spans
+        self.accepted = {}
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(senders)]
+
+    def _send(self):
+        while not self._stop.is_set():
+            trace = secrets.token_hex(16)
+            spans = [new_span("cell", trace_id=trace) for _ in range(self.spans)]
+            try:
+                self.gateway.send(*spans)
+            except (OSError, http.client.HTTPException):
+                self._stop.wait(0.05)
+            else:
+                self.accepted[trace] = {span["spanId"] for span in spans}
+                self._stop.wait(0.01)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def missing(self, spans):
+        """What was accepted and is not among them."""
+        return set().union(*self.accepted.values()) - {span["span_id"] for span in spans}
+
+
+def test_nothing_accepted_is_lost_when_it_is_killed(tmp_path):
+    """Killed under load, again and again, also just after a start: each span that was accepted is
+    stored in the end.
+    """
+    with running_store(tmp_path / "store") as store:
+        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            with Load(gateway) as load:
+                for pause in (4, 1.5, 0.2, 3, 1):
+                    time.sleep(pause)
+                    gateway.kill()
+                    gateway.start(60)
+                time.sleep(1)
+
+            assert len(load.accepted) > 100
+            wait_for(lambda: not load.missing(store.spans()), "every span that was accepted", 120)
+
+
+def test_what_is_kept_is_kept_when_it_is_killed(tmp_path):
+    """Killed while traces are undecided, it decides on them anew, whole as they are."""
+    with running_store(tmp_path / "store") as store:
+        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "5s"}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            traces = [secrets.token_hex(16) for _ in range(20)]
+            gateway.send(*(new_span("failed", trace_id=t, status={"code": 2}) for t in traces))
+            gateway.send(*(new_span("its part", trace_id=t) for t in traces), new_span("fine"))
+            gateway.kill()
+            gateway.start(60)
+
+            wait_for(lambda: len(store.spans()) >= 40, "both spans of each trace", 60)
+
+        assert set(stored_names(store)) == {"failed", "its part"}
+
+
+def test_stopping_is_quick_and_loses_nothing(tmp_path):
+    """At its end it decides on what it has, and what its destination did not take is sent by the
+    next one.
+    """
+    with running_store(tmp_path / "store") as store:
+        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "60s"}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            gateway.send(new_span("undecided"))
+            store.stop()
+            gateway.stop()
+
+            assert gateway.process.returncode == 0
+
+            store.start()
+            gateway.start(60)
+            store.wait_for_span("undecided", 20)
+
+
+def test_nothing_is_lost_while_tempo_is_down(tmp_path):
+    """Tempo is away for all of the load, the Collector is killed meanwhile, and once both are back
+    everything is in Tempo.
+    """
+    with running_tempo(tmp_path / "tempo") as tempo:
+        tempo.kill()
+        env = {**ALL, "AF_OTEL_TEMPO_OTLP": tempo.otlp_endpoint}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            with Load(gateway, senders=1, spans=10) as load:
+                time.sleep(6)
+                gateway.kill()
+                gateway.start(60)
+                time.sleep(2)
+            tempo.start()
+
+            assert len(load.accepted) > 50
+            wait_for(lambda: in_tempo(tempo, load), "every span that was accepted", 120)
+            failed = "otelcol_exporter_send_failed_spans"
+            said = self_metrics(gateway)
+            assert not sum(value for key, value in said.items() if key.startswith(failed))
+
+
+def in_tempo(tempo, load):
+    """Whether Tempo has each span of each trace that was accepted."""
+    for trace, accepted in load.accepted.items():
+        stored = {span.span_id for span in spans.parse(tempo.trace(trace) or {})}
+        if not accepted <= stored:
+            return False
+    return True
+
+
+def test_metrics_wait_for_prometheus_on_disk(tmp_path):
+    """What was counted while Prometheus was away, by a Collector that was killed since, is in it
+    once it is back.
+    """
+    with running_prometheus(tmp_path / "prometheus") as prometheus:
+        prometheus.kill()
+        env = {"AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
+        with running_gateway(tmp_path / "gateway", env) as gateway:
+            gateway.send_metrics(new_counter("cells", 5), resource={"service.name": "kernel"})
+            queue = 'otelcol_exporter_queue_size{data_type="metrics",exporter="otlp_grpc/metrics"}'
+            wait_for(lambda: self_metrics(gateway).get(queue), "metrics on disk")
+            gateway.kill()
+            gateway.start(60)
+            prometheus.start()
+
+            found = wait_for(lambda: prometheus.query("cells_total"), "the counter", 90)
+
+    assert found[0]["value"][1] == "5"
+
+
+def test_hubs_of_all_versions_have_the_same_names(tmp_path):
+    """What JupyterHub 4 and 5 call a status of its own is a reason of failure, as 6 has it."""
+    said = (
+        'jupyterhub_server_spawn_duration_seconds_count{status="success"} 7\n'
+        'jupyterhub_server_spawn_duration_seconds_count{status="throttled"} 2\n'
+        'jupyterhub_server_spawn_duration_seconds_count{status="failure"} 1\n'
+        'jupyterhub_server_spawn_duration_seconds_count{status="failure",reason="quota"} 3\n'
+    )
+    text = (
+        "# TYPE jupyterhub_server_spawn_duration_seconds histogram\n"
+        + said
+        + said.replace("_count", "_sum")
+        + said.replace("_count{", '_bucket{le="+Inf",')
+    )
+    with (
+        kubernetes_pods(tmp_path / "api") as pods,
+        running_prometheus(tmp_path / "prometheus") as prometheus,
+        answering(text, "127.0.1.1") as hub,
+    ):
+        pods.add("jhub", "hub-1", "127.0.1.1", {"component": "hub"})
+        token = tmp_path / "token"
+        token.write_text("secret-token")
+        overlay = tmp_path / "scrape-the-hub.yaml"
+        overlay.write_text("service: {pipelines: {metrics/scraped: {receivers: [prometheus/hub]}}}")
+        env = {
+            **pods.env,
+            "AF_OTEL_HUB_PORT": str(hub.port),
+            "AF_OTEL_HUB_TOKEN_FILE": str(token),
+            "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url,
+        }
+        with running_gateway(tmp_path / "gateway", env, [overlay]):
+            query = "jupyterhub_server_spawn_duration_seconds_count"
+            found = wait_for(lambda: prometheus.query(query), "the hub's metrics", 60)
+
+    counted = {
+        (series["metric"]["status"], series["metric"].get("reason", "")): series["value"][1]
+        for series in found
+    }
+    assert counted == {
+        ("success", ""): "7",
+        ("failure", "throttled"): "2",
+        ("failure", ""): "1",
+        ("failure", "quota"): "3",
+    }
+    assert found[0]["metric"]["job"] == "testing/jupyterhub"
+    assert found[0]["metric"]["instance"] == "hub-1"
+    assert hub.asked[0] == ("/hub/metrics", "Bearer secret-token")
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_wrong_credentials_are_told(tmp_path, right):
+    """A destination that wants a login gets it; one that refuses it is in the log and in what the
+    Collector counts, with the status that it answered with.
+    """
+    guarded = tmp_path / "guarded.yaml"
+    guarded.write_text(
+        "extensions: {basicauth: {htpasswd: {inline: 'collector:right'}}}\n"
+        "receivers: {otlp: {protocols: {http: {auth: {authenticator: basicauth}}}}}\n"
+        "service: {extensions: [health_check, basicauth]}\n"
+    )
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "username").write_text("collector")
+    (secret / "password").write_text("right" if right else "wrong")
+    login = tmp_path / "login.yaml"
+    login.write_text(
+        f"extensions: {{basicauth/traces: {{client_auth: {{username_file: {secret}/username, "
+        f"password_file: {secret}/password}}}}}}\n"
+        "exporters: {otlp_http/traces: {auth: {authenticator: basicauth/traces}}}\n"
+        "service: {extensions: [health_check, file_storage, basicauth/traces]}\n"
+    )
+    with running_collector(tmp_path / "store", (*COLLECTOR_CONFIGS, guarded)) as store:
+        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(tmp_path / "gateway", env, [NO_CLUSTER, login]) as gateway:
+            gateway.send(new_span("guarded"))
+            if right:
+                store.wait_for_span("guarded")
+                return
+            failed = "otelcol_exporter_send_failed_spans"
+            wait_for(
+                lambda: [v for k, v in self_metrics(gateway).items() if k.startswith(failed) and v],
+                "the failure counted",
+            )
+            log = gateway.log.read_text()
+
+    assert not store.spans()
+    assert "HTTP Status Code 401" in log
+    assert "otlp_http/traces" in log
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers every GET with the server's text."""
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(self.server.text.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def answering(text, address):
+    """Something that has metrics, at an address of the loopback."""
+    server = http.server.ThreadingHTTPServer((address, 0), Answering)
+    server.text, server.asked, server.port = text, [], server.server_port
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
