@@ -14,7 +14,7 @@ import warnings
 import pytest
 
 from af_otel import metrics
-from af_otel.metrics import MetricsWarning, _registry
+from af_otel.metrics import MetricsWarning, _registry, _warn
 from af_otel.metrics._data import metrics as data
 from servers import wait_for
 
@@ -25,6 +25,8 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         metrics.counter("first").add()
+    # What another test was warned of, this one is told again.
+    _warn._warned.clear()
 
 
 def sums(name):
@@ -308,25 +310,40 @@ def test_a_collector_that_comes_back_gets_the_points_it_missed(payload, collecto
 
 def test_a_forked_child_counts_for_itself(payload, collector):
     """Its own instance, from nothing; the parent's sum does not come twice."""
-    run_script(
-        payload,
-        """
-        import multiprocessing, time
-        from af_otel import metrics
-        def child():
-            metrics.counter("forked").add(5)
-            time.sleep(2)
-        if __name__ == "__main__":
-            metrics.counter("forked").add(7)
-            time.sleep(1)
-            process = multiprocessing.get_context("fork").Process(target=child)
-            process.start(); process.join()
-        """,
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
-        OTEL_METRIC_EXPORT_INTERVAL="300",
-    )
-    wait_for(lambda: len({p["value"] for p in collector.points("user.forked")}) == 2, "both")
-    by_instance = {}
-    for point in collector.points("user.forked"):
-        by_instance.setdefault(point["resource"]["service.instance.id"], set()).add(point["value"])
-    assert sorted(map(sorted, by_instance.values())) == [[5], [7]]
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent("""
+            import multiprocessing, sys
+            from af_otel import metrics
+            def child(end):
+                metrics.counter("forked").add(5)
+                end.wait()
+            if __name__ == "__main__":
+                metrics.counter("forked").add(7)
+                print("counted", flush=True); sys.stdin.readline()
+                context = multiprocessing.get_context("fork")
+                end = context.Event()
+                forked = context.Process(target=child, args=(end,))
+                forked.start()
+                sys.stdin.readline(); end.set(); forked.join()
+        """)],
+        env={
+            **os.environ, "PYTHONPATH": str(payload), "OTEL_METRIC_EXPORT_INTERVAL": "300",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        },
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def values():
+        by_instance = {}
+        for point in collector.points("user.forked"):
+            instance = point["resource"]["service.instance.id"]
+            by_instance.setdefault(instance, set()).add(point["value"])
+        return sorted(map(sorted, by_instance.values()))
+
+    assert process.stdout.readline() == "counted\n"
+    wait_for(lambda: values() == [[7]], "the parent's")
+    process.stdin.write("fork\n")
+    process.stdin.flush()
+    wait_for(lambda: values() == [[5], [7]], "the child's, too")
+    process.communicate("end\n", timeout=60)
+    assert values() == [[5], [7]]

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from af_otel import metrics
-from af_otel.metrics import MetricsWarning, _registry
+from af_otel.metrics import MetricsWarning, _registry, _warn
 
 numpy = pytest.importorskip("numpy")
 RNG = numpy.random.default_rng(7)
@@ -24,6 +24,8 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         metrics.counter("first").add()
+        # What another test was warned of, this one is told again.
+        _warn._warned.clear()
         _registry.points.after_fork()
         yield
 
