@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 from typing import Any
 
@@ -62,15 +63,29 @@ def make(db: Any, user: str, seconds: int) -> Any:
     from jupyterhub import orm
 
     scopes = [f"{scope}!user={user}" for scope in ("admin:users", "servers", "access:servers")]
-    role = orm.Role(name=NAME, description="af-otel verify", scopes=scopes)
-    service = orm.Service(name=NAME)
+    role = orm.Role(id=unused(db, orm.Role), name=NAME, description="af-otel verify", scopes=scopes)
+    service = orm.Service(id=unused(db, orm.Service), name=NAME)
     if hasattr(orm.Service, "from_config"):
         # As if a configuration had named it: a hub that starts removes those that none names.
         service.from_config = True
     service.roles.append(role)
     db.add_all([role, service])
     db.commit()
-    return service.new_api_token(note="af-otel verify", expires_in=seconds, scopes=scopes)
+    token = service.new_api_token(note="af-otel verify", expires_in=seconds, scopes=scopes)
+    service.api_tokens[0].id = unused(db, orm.APIToken)
+    db.commit()
+    return token
+
+
+def unused(db: Any, table: Any) -> int:
+    """An id that nothing has, and that nothing of an earlier run had.
+
+    The hub keeps what it has read under its id. Where the database gives a removed row's id to the
+    next one, as SQLite does, the hub would take this run's token for the last one's.
+    """
+    from sqlalchemy import func
+
+    return (db.query(func.max(table.id)).scalar() or 0) + 1_000 + secrets.randbelow(100_000)
 
 
 def remove(db: Any) -> None:
