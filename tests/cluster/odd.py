@@ -69,7 +69,10 @@ def python_38(cluster: Cluster) -> str:
             (Path(tree) / "usr/bin/.wh.python3.11").touch()
             (Path(tree) / "usr/bin/python3").symlink_to("/opt/python3.8/bin/python3.8")
             _readable(tree)
-            cluster.image(PYTHON_38, Path(tree), upon="base", entrypoint=["sleep", "infinity"])
+            # Some are linked to a library of their own, by its place on this machine.
+            env = {"LD_LIBRARY_PATH": "/opt/python3.8/lib"}
+            sleep = ["sleep", "infinity"]
+            cluster.image(PYTHON_38, Path(tree), upon="base", entrypoint=sleep, env=env)
     return PYTHON_38
 
 
