@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,19 +154,20 @@ def _checked(page: Page, file: Path) -> bool:
 def _write(file: Path, text: str, *, force: bool) -> None:
     """Write a file at once or not at all, and over another one only if forced."""
     target = file.resolve()
+    place = contextlib.ExitStack()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        partial = Path(name)
-        try:
+        with place:
+            if not (force and target.exists()):
+                target.touch(exist_ok=False)  # ours from here, with the mode that the umask gives
+                place.callback(target.unlink, missing_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            partial = Path(name)
+            place.callback(partial.unlink, missing_ok=True)
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(text)
-            partial.chmod(0o644)  # mkstemp's is for its owner alone
-            if force:
-                partial.replace(target)
-            else:
-                target.hardlink_to(partial)  # unlike a rename, it fails if somebody was faster
-        finally:
-            partial.unlink(missing_ok=True)
+            partial.chmod(stat.S_IMODE(target.stat().st_mode))
+            partial.replace(target)
+            place.pop_all()
     except FileExistsError:
         _must_be_new(file)
     except OSError as error:
