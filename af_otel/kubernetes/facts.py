@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from af_otel.kubernetes.objects.facts import Facts
+from af_otel.kubernetes.objects.facts import Facts, namespaces
 from af_otel.kubernetes.ownership import owner
 from af_otel.kubernetes.refs import Ref
 
@@ -31,7 +31,7 @@ def read(cluster: Cluster, facility: Facility) -> Facts:
         storage=_storage(cluster, facility.collector.storage.storage_class),
         network_policies=tuple(
             policy
-            for name in facility.injected_namespaces
+            for name in namespaces(facility)
             for policy in cluster.list("NetworkPolicy", "networking.k8s.io/v1", name)
             if owner(policy) is None
         ),

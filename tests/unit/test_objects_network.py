@@ -150,7 +150,7 @@ def test_metrics_are_open_to_the_cluster_where_they_are_scraped():
     assert policy["ingress"][1] == snapshot(
         {
             "from": [{"namespaceSelector": {}}],
-            "ports": [{"port": 8889, "protocol": "TCP"}, {"port": 8888, "protocol": "TCP"}],
+            "ports": [{"port": 8889, "protocol": "TCP"}],
         }
     )
 

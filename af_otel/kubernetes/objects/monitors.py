@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from af_otel.facility import Facility
     from af_otel.kubernetes.objects.facts import Facts
 
+# All metrics of the facility; what the Collector says of itself is among them.
 METRICS = "metrics"
 METRICS_PORT = 8889
 SELF_METRICS = "self-metrics"
@@ -39,15 +40,11 @@ def monitors(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
             where=f"`destinations.metrics.scrape: {scrape}`",
             hint="`scrape: annotations`, if Prometheus goes by these, or `remote_write`",
         )
-    endpoints = [_endpoint(facility, port) for port in (METRICS, SELF_METRICS)]
-    return [_monitor(facility, kind, {listed: endpoints})]
+    return [_monitor(facility, kind, {listed: [_endpoint(facility)]})]
 
 
 def pod_annotations(facility: Facility) -> dict[str, str]:
-    """Return the annotations of the Collector's pod by which Prometheus' usual jobs find it.
-
-    They have room for one port; what the Collector says of itself is behind that one, too.
-    """
+    """Return the annotations of the Collector's pod by which Prometheus' usual jobs find it."""
     if facility.destinations.metrics.scrape != "annotations":
         return {}
     return {
@@ -57,10 +54,10 @@ def pod_annotations(facility: Facility) -> dict[str, str]:
     }
 
 
-def _endpoint(facility: Facility, port: str) -> dict[str, Any]:
+def _endpoint(facility: Facility) -> dict[str, Any]:
     interval = facility.destinations.metrics.monitor.interval
     # `job` and `instance` of a metric are its sender's, not the Collector's.
-    return {"port": port, "path": "/metrics", "interval": interval, "honorLabels": True}
+    return {"port": METRICS, "path": "/metrics", "interval": interval, "honorLabels": True}
 
 
 def _monitor(facility: Facility, kind: str, endpoints: dict[str, Any]) -> dict[str, Any]:

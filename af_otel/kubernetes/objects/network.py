@@ -17,7 +17,7 @@ from af_otel.kubernetes.objects._labels import (
     ours,
     pods,
 )
-from af_otel.kubernetes.objects.monitors import METRICS_PORT, SELF_METRICS_PORT
+from af_otel.kubernetes.objects.monitors import METRICS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,8 +66,7 @@ def _collector(facility: Facility, facts: Facts) -> dict[str, Any]:
     if facility.destinations.metrics.scrape:
         # Which pods are Prometheus nobody says; what they get are numbers.
         anywhere: list[dict[str, Any]] = [{"namespaceSelector": {}}]
-        ports = _ports(METRICS_PORT, SELF_METRICS_PORT)
-        ingress.append({"from": anywhere, "ports": ports})
+        ingress.append({"from": anywhere, "ports": _ports(METRICS_PORT)})
     spec: dict[str, Any] = {
         "podSelector": {"matchLabels": mine},
         "policyTypes": ["Ingress"],
