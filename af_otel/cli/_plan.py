@@ -53,7 +53,7 @@ def changes(plan: Plan, *, full: bool) -> RenderableType:
         )
         shown = full or change.action == "change"
         if shown and change.diff:
-            parts += [table, Padding(_diff(change), (0, 0, 0, 4))]
+            parts += [table, Padding(_diff(change), (0, 0, 0, 4), expand=False)]
             table = _table()
     parts.append(table)
     same = len(plan.of("same"))

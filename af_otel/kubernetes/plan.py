@@ -207,4 +207,16 @@ def _all_of(refused: Sequence[Forbidden]) -> AfOtelError:
 def _lines(obj: Mapping[str, Any] | None) -> list[str]:
     if obj is None:
         return []
-    return yaml.safe_dump(dict(obj), sort_keys=False, width=100).splitlines()
+    return yaml.dump(dict(obj), Dumper=_Dumper, sort_keys=False, width=1000).splitlines()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Files inside objects stay lines, so that a diff shows those that differ."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)

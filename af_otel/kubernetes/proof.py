@@ -104,8 +104,8 @@ def prove_removal(cluster: Cluster, facility: Facility, *, patience: float = PAT
     for probe in _probes(cluster, facility):
         while probe.injected:
             made = _ask(cluster, _pod_of(facility, probe, trial=False))
-            if isinstance(made, ApiError) or not (
-                INJECTED in (made["metadata"].get("annotations") or {})
+            if isinstance(made, ApiError) or INJECTED not in (
+                made["metadata"].get("annotations") or {}
             ):
                 break
             if time.monotonic() > deadline:
