@@ -5,6 +5,7 @@ A dry run goes through all of a cluster's admission, quotas included, and leaves
 
 from __future__ import annotations
 
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -61,21 +62,23 @@ def try_injection(cluster: Cluster, facility: Facility, payload: str) -> list[Af
     AfOtelError
         It cannot be tried: rights are missing, or the API is away.
     """
-    objects = policy(facility, payload, trial=True)
+    # Another one each time: for a second, API servers remember what was tried last.
+    trial = secrets.token_hex(8)
+    objects = policy(facility, payload, trial=trial)
     try:
         try:
             for each in objects:
                 cluster.apply(each, force=True)
         except Invalid as error:
             return [_uncompiled(error)]
-        return prove_injection(cluster, facility, trial=True)
+        return prove_injection(cluster, facility, trial=trial)
     finally:
         for each in reversed(objects):
             cluster.delete(each)
 
 
 def prove_injection(
-    cluster: Cluster, facility: Facility, *, trial: bool = False, patience: float = PATIENCE
+    cluster: Cluster, facility: Facility, *, trial: str = "", patience: float = PATIENCE
 ) -> list[AfOtelError]:
     """Return what is wrong with the policy in force: none if it injects those it should, and them
     alone.
@@ -159,9 +162,9 @@ def _resources(cluster: Cluster, namespace: str, selector: dict[str, Any]) -> di
 
 
 def _problem(
-    cluster: Cluster, facility: Facility, probe: _Probe, *, trial: bool
+    cluster: Cluster, facility: Facility, probe: _Probe, *, trial: str
 ) -> AfOtelError | None:
-    made = _ask(cluster, _pod_of(facility, probe, trial=trial))
+    made = _ask(cluster, _pod_of(probe, trial))
     if isinstance(made, ApiError):
         return _refused(cluster, facility, probe, made, trial=trial)
     if INJECTED not in (made["metadata"].get("annotations") or {}):
@@ -191,9 +194,9 @@ def _ask(cluster: Cluster, pod: dict[str, Any]) -> dict[str, Any] | ApiError:
         return error
 
 
-def _pod_of(facility: Facility, probe: _Probe, *, trial: bool) -> dict[str, Any]:
+def _pod_of(probe: _Probe, trial: str) -> dict[str, Any]:
     """A pod that namespaces with the strictest pod security let pass."""
-    labels = probe.labels | ({TRIAL: facility.name} if trial else {})
+    labels = probe.labels | ({TRIAL: trial} if trial else {})
     security = {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -232,7 +235,7 @@ def _payload_of(pod: dict[str, Any]) -> str:
 
 
 def _refused(
-    cluster: Cluster, facility: Facility, probe: _Probe, error: ApiError, *, trial: bool
+    cluster: Cluster, facility: Facility, probe: _Probe, error: ApiError, *, trial: str
 ) -> AfOtelError:
     name = policy_name(facility, trial=trial)
     if f"policy '{name}'" in error.where:
@@ -244,7 +247,7 @@ def _refused(
         )
     # The same pod without us tells whose doing it is.
     plain = replace(probe, annotations={**probe.annotations, INJECT: "false"})
-    made = _ask(cluster, _pod_of(facility, plain, trial=trial))
+    made = _ask(cluster, _pod_of(plain, trial))
     if isinstance(made, ApiError):
         return AfOtelError(
             f"Whether {probe.who} are injected cannot be told: `{probe.namespace}` takes no more",
@@ -258,7 +261,7 @@ def _refused(
     )
 
 
-def _untouched(cluster: Cluster, facility: Facility, *, trial: bool, who: _Probe) -> AfOtelError:
+def _untouched(cluster: Cluster, facility: Facility, *, trial: str, who: _Probe) -> AfOtelError:
     name = policy_name(facility, trial=trial)
     where = f"a dry run in namespace `{who.namespace}` with the labels {_written(who.labels)}"
     for kind in ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"):
