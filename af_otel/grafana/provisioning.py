@@ -11,13 +11,13 @@ from af_otel.grafana.sources import sources
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# No word to the outside, and nothing fetched from there.
+# No word to the outside. What Grafana fetches in the background stays: newer ones have their data
+# sources from there.
 QUIET = {
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
     "GF_NEWS_NEWS_FEED_ENABLED": "false",
-    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
 }
 HOME = "dashboards/session.json"
 

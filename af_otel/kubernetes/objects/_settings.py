@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,10 @@ def _scraped(facility: Facility) -> dict[str, str]:
 def _telling(facility: Facility) -> tuple[str, str]:
     """The one label that tells the hub's pod from users' pods, which must not speak as the hub."""
     users = facility.users.selector
-    known = {key: value for key, value in facility.hub.selector.items() if isinstance(value, str)}
+    known = {
+        key: value if isinstance(value, str) else value[0]
+        for key, value in facility.hub.selector.items()
+    }
     for key, value in known.items():
         if key in users and users[key] != value:
             return key, value
@@ -100,4 +104,4 @@ def _telling(facility: Facility) -> tuple[str, str]:
 
 def _list(values: Iterable[str]) -> str:
     """A list as YAML, which a variable's text is read as."""
-    return f"[{', '.join(values)}]"
+    return json.dumps(list(values))
