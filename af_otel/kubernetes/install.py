@@ -128,7 +128,7 @@ def _prepared(
     said: Sequence[str],
 ) -> Prepared:
     # Should a trial of the policy be cut off, the next run finds what it left.
-    trial = [Ref.of(each) for each in policy(facility, "", trial=True)]
+    trial = [Ref.of(each) for each in policy(facility, "", trial="any")]
     during = (before or Inventory(facility.name, facility.namespace, ())).begin(
         revision, [*revision.refs, *trial]
     )

@@ -106,7 +106,7 @@ def prove_removal(cluster: Cluster, facility: Facility, *, patience: float = PAT
     deadline = time.monotonic() + patience
     for probe in _probes(cluster, facility):
         while probe.injected:
-            made = _ask(cluster, _pod_of(facility, probe, trial=False))
+            made = _ask(cluster, _pod_of(probe, ""))
             if isinstance(made, ApiError) or INJECTED not in (
                 made["metadata"].get("annotations") or {}
             ):
