@@ -523,7 +523,7 @@ def fresh(cluster, client):
         for each in payload(facility):
             client.apply(each)
         yield facility
-        for trial in (True, False):
+        for trial in ("test", ""):
             for each in policy(facility, payload_name(), trial=trial):
                 client.delete(each)
 
@@ -534,7 +534,7 @@ def test_a_policy_is_tried_before_it_is_in_force(client, fresh):
     """
     pods = Pods(client, fresh.hub.namespace)
     assert try_injection(client, fresh, payload_name()) == []
-    for each in policy(fresh, payload_name(), trial=True):
+    for each in policy(fresh, payload_name(), trial="test"):
         assert client.get(each) is None
     assert not injected(pods.asked())
     (missing, *_) = prove_injection(client, fresh, patience=0)
@@ -544,13 +544,13 @@ def test_a_policy_is_tried_before_it_is_in_force(client, fresh):
     for each in policy(fresh, payload_name()):
         client.apply(each)
     assert prove_injection(client, fresh) == []
-    tried = pods.body(labels={**USER, "af-otel.io/trial": fresh.name})
+    tried = pods.body(labels={**USER, "af-otel.io/trial": "any"})
     assert not injected(pods.asked(tried))
 
 
 def test_what_is_wrong_with_a_policy_is_told(client, fresh):
     """An expression that fails, pods that it should leave alone, a payload that is not there."""
-    policies = policy(fresh, payload_name(), trial=True)
+    policies = policy(fresh, payload_name(), trial="test")
     broken = copy.deepcopy(policies)
     broken[0]["spec"]["variables"][0]["expression"] = "object.spec.nodeName.size()"
     for each in broken:
@@ -558,13 +558,13 @@ def test_what_is_wrong_with_a_policy_is_told(client, fresh):
     failing = wait_for(
         lambda: [
             problem
-            for problem in prove_injection(client, fresh, trial=True, patience=0)
+            for problem in prove_injection(client, fresh, trial="test", patience=0)
             if "fails" in problem.what
         ],
         "the policy is in force",
         60,
     )
-    assert failing[0].what == "The injection policy fails on hub pods"
+    assert failing[0].what.startswith("The injection policy fails on ")
     assert failing[0].where.endswith("no such key: nodeName")
     for each in policies:
         client.delete(each)

@@ -52,7 +52,7 @@ if [ ! -f .tried ]; then
 fi
 echo "af-otel: this pod runs untraced"
 rm -rf .unpacking af_otel_lib __pycache__ sitecustomize.py
-[ -f image ] && printf %s "$1" > sitecustomize.py
+printf %s "$1" > sitecustomize.py
 exit 0
 """
 
@@ -67,8 +67,8 @@ def unpack() -> str:
 
 @cache
 def command() -> list[str]:
-    """The init step. Where it fails, `sitecustomize.py` alone still puts back the image's own
-    PYTHONPATH.
+    """The init step. Where it fails, `sitecustomize.py` alone takes us off the search path, and puts
+    the image's own PYTHONPATH there.
     """
     site = resources.files("af_otel.bootstrap") / "site" / "sitecustomize.py"
     return ["sh", "-c", _SCRIPT, NAME, site.read_text()]

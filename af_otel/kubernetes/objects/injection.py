@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 API = "admissionregistration.k8s.io/v1"
 INJECT = "af-otel.io/inject"  # "true", "false", or "zip": without an init container
 INJECTED = "af-otel.io/injected"
-TRIAL = "af-otel.io/trial"  # a label of the pods of dry runs, by the facility's name
+TRIAL = "af-otel.io/trial"  # a label of pods that are only dry runs, with the trial's own value
 ZIP = "zip"
 # What the spawner, the charts and the operator call the container that matters: others may come
 # before it, and the init step needs the image that has Python.
@@ -32,12 +32,12 @@ _MAIN = ("hub", "notebook", "dask-scheduler", "dask-worker", "scheduler", "worke
 _COPIED = ("imagePullPolicy", "securityContext", "resources", "envFrom")
 
 
-def policy_name(facility: Facility, *, trial: bool = False) -> str:
+def policy_name(facility: Facility, *, trial: str = "") -> str:
     """The name of the policy and its binding."""
     return f"af-otel-{facility.name}" + ("-trial" if trial else "")
 
 
-def policy(facility: Facility, payload: str, *, trial: bool = False) -> list[dict[str, Any]]:
+def policy(facility: Facility, payload: str, *, trial: str = "") -> list[dict[str, Any]]:
     """Return the MutatingAdmissionPolicy and its binding.
 
     Parameters
@@ -45,8 +45,8 @@ def policy(facility: Facility, payload: str, *, trial: bool = False) -> list[dic
     payload
         The name of the payload's ConfigMap in every injected namespace.
     trial
-        The same for pods with the label of a trial alone, where an expression that fails is told.
-        In earnest it is silent, and the pod is made as it would have been.
+        The same for pods alone that have this value as their label `TRIAL`, where an expression
+        that fails is told. In earnest it is silent, and the pod is made as it would have been.
     """
     meta = metadata(facility, policy_name(facility, trial=trial))
     tried = {"key": TRIAL, "operator": "DoesNotExist"}
@@ -68,7 +68,7 @@ def policy(facility: Facility, payload: str, *, trial: bool = False) -> list[dic
         "matchConstraints": {
             "resourceRules": [pods],
             "objectSelector": (
-                {"matchLabels": {TRIAL: facility.name}} if trial else {"matchExpressions": [tried]}
+                {"matchLabels": {TRIAL: trial}} if trial else {"matchExpressions": [tried]}
             ),
         },
         "matchConditions": _named(_conditions(facility)),
