@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from af_otel.facility._yaml import Path
 
 
-def written(location: tuple[str | int, ...]) -> Path:
+_TAGS = {"=text", "=secret", "=value", "=values"}
+
+
+def written(location: tuple[str | int, ...], kind: str = "") -> Path:
     """A location of pydantic's as a path in the file.
 
-    Left out are which member of a union was tried, and that it is a key that is wrong.
+    Left out are which member of a union was tried, and that it is a key that is wrong; unless, by
+    `kind`, the mistake is a field of that name.
     """
-    return tuple(step for step in location if step != "[key]" and not str(step).startswith("="))
+    if location[-1:] == ("[key]",) and kind != "extra_forbidden":
+        location = location[:-1]
+    return tuple(step for step in location if step not in _TAGS)
 
 
 def dotted(path: Path) -> str:
@@ -94,7 +100,7 @@ def example(path: Path) -> Any:
     if field.default is None or field.is_required():
         return "…"
     default = field.get_default(call_default_factory=True, validated_data={})
-    return default.model_dump() if isinstance(default, Part) else default
+    return default.model_dump(exclude_none=True) if isinstance(default, Part) else default
 
 
 def where(name: str) -> Path:

@@ -66,7 +66,7 @@ def _missing(document: Document, path: Path, _: ErrorDetails) -> Words:
     return f"`{dotted(path)}` is missing", nested(path, example(path))
 
 
-def _unknown(document: Document, path: Path, _: ErrorDetails) -> Words:
+def _unknown(document: Document, path: Path, detail: ErrorDetails) -> Words:
     name, around = str(path[-1]), path[:-1]
     known = names(around)
     section = f"`{dotted(around)}`" if around else "A facility"
@@ -76,12 +76,26 @@ def _unknown(document: Document, path: Path, _: ErrorDetails) -> Words:
     nearest = _nearest(name, known)
     if nearest:
         path = (*around, nearest)
-        return f"{what}; the nearest is `{nearest}`", nested(path, example(path))
+        value = detail["input"]
+        return f"{what}; the nearest is `{nearest}`", nested(
+            path, value if _harmless(value) else example(path)
+        )
     elsewhere = where(name)
     if elsewhere:
         place = f"in `{dotted(elsewhere[:-1])}`" if elsewhere[:-1] else "at the left margin"
         return f"{what}; there is one {place}", nested(elsewhere, example(elsewhere))
     return f"{what}; it has " + ", ".join(f"`{field}`" for field in known), ""
+
+
+def _harmless(value: Any) -> bool:
+    """Whether a value can be repeated: it is there, and no credentials are in it."""
+    if isinstance(value, dict):
+        return bool(value) and all(
+            _harmless(item) and not is_secret(str(key), "") for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return bool(value) and all(map(_harmless, value))
+    return bool(value) and not is_secret("", str(value)) and not set("@?") & set(str(value))
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

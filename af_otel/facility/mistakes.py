@@ -80,7 +80,7 @@ def told(file: str, document: Document, details: Iterable[ErrorDetails]) -> list
     found: dict[tuple[Path, str], Mistake] = {}
     derived: list[Mistake] = []
     for detail in details:
-        path = _fields.written(detail["loc"])
+        path = _fields.written(detail["loc"], detail["type"])
         place, there = document.place(path)
         what, write = _words.words(document, path, detail)
         mistake = Mistake(file, place, path, what, write)

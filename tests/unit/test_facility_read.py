@@ -143,6 +143,12 @@ def test_an_unknown_field_is_answered_with_the_nearest(section, name, nearest):
     assert f"nearest is `{nearest}`" in found.what if nearest else "it has `image`" in found.what
 
 
+def test_the_advice_for_a_misspelt_field_has_its_value():
+    """So that it can be pasted."""
+    found = only(LEAST + "collector: {nodeSelector: {pool: core}}\n")
+    assert yaml.safe_load(found.write) == {"collector": {"node_selector": {"pool": "core"}}}
+
+
 def test_a_field_in_the_wrong_section_is_told_where_it_belongs():
     """`endpoint` is a field, and not of the facility."""
     found = only(LEAST + "endpoint: http://tempo:4318\n")
@@ -295,6 +301,10 @@ SECRETS = [
     "traces: {endpoint: 'http://tempo:4318', auth: {basic: {secret: HUNTER2/hunter2}}}",
     "traces: {endpoint: 'http://tempo:4318', password: hunter2}",
     "traces: {endpoint: 'http://tempo:4318', query: 'http://bob:hunter2@tempo:3200'}",
+    "traces: {end_point: 'http://bob:hunter2@tempo:4318'}",
+    "traces: {endpoint: 'http://tempo:4318', header: {X-Api-Key: hunter2}}",
+    "traces: {endpoint: 'http://tempo:4318', auht: {bearer: {token: hunter2}}}",
+    "traces: {endpoint: 'http://tempo:4318', headers: {X-A: {secret: s, key: k, value: hunter2}}}",
 ]
 
 
