@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from af_otel.kubernetes.objects.backends import backends
-from af_otel.kubernetes.objects.collector import collector
+from af_otel.kubernetes.objects import (
+    backends,
+    collector,
+    grafana,
+    injection,
+    monitors,
+    namespace,
+    network,
+    payload,
+    rbac,
+)
 from af_otel.kubernetes.objects.facts import route
-from af_otel.kubernetes.objects.grafana import GRAFANA, grafana
-from af_otel.kubernetes.objects.injection import policy
-from af_otel.kubernetes.objects.monitors import monitors
-from af_otel.kubernetes.objects.namespace import namespace
-from af_otel.kubernetes.objects.network import policies
-from af_otel.kubernetes.objects.payload import payload
-from af_otel.kubernetes.objects.rbac import access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,19 +37,19 @@ def render(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     AfOtelError
         The facility asks for what this cluster does not have.
     """
-    carried = payload(facility)
+    carried = payload.payload(facility)
     made = [
-        *namespace(facility, facts),
-        *access(facility),
-        *policies(facility, facts),
-        *backends(facility, facts),
-        *collector(facility, facts),
-        *monitors(facility, facts),
-        *grafana(facility, facts),
+        *namespace.namespace(facility, facts),
+        *rbac.access(facility),
+        *network.policies(facility, facts),
+        *backends.backends(facility, facts),
+        *collector.collector(facility, facts),
+        *monitors.monitors(facility, facts),
+        *grafana.grafana(facility, facts),
         *carried,
     ]
     if route(facility, facts) == "policy":
-        made += policy(facility, carried[0]["metadata"]["name"])
+        made += injection.policy(facility, carried[0]["metadata"]["name"])
     return made
 
 
@@ -57,14 +59,14 @@ def notes(facility: Facility, facts: Facts) -> list[str]:
 
 
 def _stored(facility: Facility, facts: Facts) -> Iterator[str]:
-    backends = facility.backends
-    ours = [name for name in ("tempo", "prometheus", "grafana") if getattr(backends, name)]
+    wanted = facility.backends
+    ours = [name for name in ("tempo", "prometheus", "grafana") if getattr(wanted, name)]
     if not facts.storage:
         kept = ", ".join(["the Collector's queue", *(f"all of our {name}" for name in ours)])
-        wanted = facility.collector.storage.storage_class
-        lacks = f"no storage class `{wanted}`" if wanted else "no default storage class"
+        name = facility.collector.storage.storage_class
+        lacks = f"no storage class `{name}`" if name else "no default storage class"
         yield f"The cluster has {lacks}, so with its pod is lost: {kept}"
-    if backends.tempo or backends.prometheus:
+    if wanted.tempo or wanted.prometheus:
         yield (
             "Our Tempo and Prometheus know no logins: NetworkPolicies keep users' pods away from "
             "them, as far as this cluster's network enforces these"
@@ -73,9 +75,10 @@ def _stored(facility: Facility, facts: Facts) -> Iterator[str]:
 
 def _grafana(facility: Facility) -> Iterator[str]:
     if facility.backends.grafana:
+        secret = f"kubectl -n {facility.namespace} get secret {grafana.GRAFANA}"
         yield (
-            "Grafana's user is `admin`; the password: `kubectl -n "
-            f"{facility.namespace} get secret {GRAFANA} -o jsonpath={{.data.password}} | base64 -d`"
+            "Grafana's user is `admin`; the password: "
+            f"`{secret} -o jsonpath={{.data.password}} | base64 -d`"
         )
     if not facility.backends.grafana and not facility.grafana.data_sources:
         return
