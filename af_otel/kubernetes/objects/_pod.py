@@ -67,9 +67,7 @@ def unpack() -> str:
 
 @cache
 def command() -> list[str]:
-    """The init step. Where it fails, `sitecustomize.py` alone takes us off the search path, and puts
-    the image's own PYTHONPATH there.
-    """
+    """The init step; where it fails, `sitecustomize.py` alone leaves the search path as it was."""
     site = resources.files("af_otel.bootstrap") / "site" / "sitecustomize.py"
     return ["sh", "-c", _SCRIPT, NAME, site.read_text()]
 
