@@ -1,0 +1,240 @@
+"""A Collector on the cluster as install would make it, what is behind it, and pods that send."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from rendered import DASK, a_facility
+
+from af_otel.backends.spans import parse
+from af_otel.kubernetes import facts
+from af_otel.kubernetes.client import Cluster as Api
+from af_otel.kubernetes.objects import render
+from af_otel.kubernetes.refs import Ref
+from servers import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from af_otel.backends.spans import Span
+    from af_otel.facility import Facility
+    from cluster.cluster import Cluster
+
+USER = "localhost/af-otel-test/user:1"
+COLLECTOR = "af-otel-collector"
+
+# Sends spans for some seconds; what was accepted is its output: each trace's id and its spans'.
+SEND = textwrap.dedent("""
+    import json, secrets, sys, time, urllib.request
+
+    url, seconds, count, attributes = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    attributes = [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in json.loads(attributes).items()
+    ]
+    resource = {"attributes": [
+        {"key": "service.name", "value": {"stringValue": "jupyter-kernel"}}, *attributes,
+    ]}
+    accepted, ends = {}, time.monotonic() + seconds
+    while True:
+        trace, now = secrets.token_hex(16), time.time_ns()
+        spans = [{
+            "traceId": trace, "spanId": secrets.token_hex(8), "name": "execute cell", "kind": 1,
+            "startTimeUnixNano": str(now - 1000000), "endTimeUnixNano": str(now),
+            "attributes": attributes,
+        } for _ in range(count)]
+        body = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}
+        request = urllib.request.Request(
+            url + "/v1/traces", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        try:
+            urllib.request.urlopen(request, timeout=5).close()
+        except OSError as error:
+            said = error
+            time.sleep(0.2)
+        else:
+            accepted[trace] = [span["spanId"] for span in spans]
+            time.sleep(0.1)
+        if time.monotonic() > ends and (accepted or time.monotonic() > ends + 60):
+            break
+    print(json.dumps(accepted) if accepted else said)
+""")
+
+
+@dataclass
+class Collecting:
+    """A facility's Collector, and what is behind it."""
+
+    cluster: Cluster
+    api: Api
+    facility: Facility
+
+    @property
+    def url(self) -> str:
+        return f"http://{COLLECTOR}.{self.facility.namespace}:4318"
+
+    def pod(
+        self,
+        name: str,
+        namespace: str = "",
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a pod that can send, and wait until it runs."""
+        namespace = namespace or self.facility.hub.namespace
+        container = {
+            "name": "main",
+            "image": USER,
+            "imagePullPolicy": "Never",
+            "command": ["sleep", "infinity"],
+        }
+        body = {
+            "metadata": {
+                "name": name,
+                "labels": dict(labels or {}),
+                "annotations": {"af-otel.io/inject": "false", **(annotations or {})},
+            },
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        }
+        self.cluster.core.create_namespaced_pod(namespace, body)
+        wait_for(
+            lambda: (
+                self.cluster.core.read_namespaced_pod(name, namespace).status.phase == "Running"
+            ),
+            f"pod {name} runs",
+            90,
+        )
+
+    def send(
+        self,
+        pod: str,
+        namespace: str = "",
+        *,
+        seconds: float = 0,
+        spans: int = 2,
+        attributes: Mapping[str, str] | None = None,
+    ) -> dict[str, list[str]]:
+        """Have a pod send traces of `execute cell`; what was accepted, by trace."""
+        command = ["python3", "-c", SEND, self.url, str(seconds), str(spans)]
+        command.append(json.dumps(dict(attributes or {})))
+        namespace = namespace or self.facility.hub.namespace
+        said = self.api.exec(namespace, pod, command, timeout=seconds + 120)
+        assert said.code == 0, said.err
+        accepted: dict[str, list[str]] = json.loads(said.out)
+        return accepted
+
+    def trace(self, trace: str) -> list[Span]:
+        """A trace's spans as soon as Tempo has it."""
+        with self.tempo() as url:
+            return wait_for(lambda: spans_of(url, trace), f"trace {trace} in Tempo", 120)
+
+    def stored(self, accepted: Mapping[str, list[str]], timeout: float = 180) -> None:
+        """Wait until Tempo has every span that was accepted."""
+        left = dict(accepted)
+        with self.tempo() as url:
+
+            def all_there() -> bool:
+                for trace, spans in list(left.items()):
+                    if not set(spans) <= {span.span_id for span in spans_of(url, trace)}:
+                        return False
+                    del left[trace]
+                return True
+
+            wait_for(all_there, f"{len(accepted)} traces in Tempo", timeout)
+
+    @contextlib.contextmanager
+    def tempo(self) -> Iterator[str]:
+        with self.api.forward(self.facility.namespace, "service/af-otel-tempo", 3200) as url:
+            yield url
+
+    def measured(self, query: str, timeout: float = 120) -> list[dict[str, Any]]:
+        """What Prometheus has, as soon as it has any."""
+        namespace = self.facility.namespace
+        with self.api.forward(namespace, "service/af-otel-prometheus", 9090) as url:
+
+            def found() -> Any:
+                answer = httpx.get(f"{url}/api/v1/query", params={"query": query}, timeout=20)
+                return answer.json()["data"]["result"]
+
+            return wait_for(found, f"{query} in Prometheus", timeout)
+
+    def collector(self) -> dict[str, Any]:
+        """The Collector's pod."""
+        labels = {"app.kubernetes.io/name": COLLECTOR}
+        (pod,) = self.api.list("Pod", namespace=self.facility.namespace, labels=labels)
+        return pod
+
+    def said(self) -> str:
+        """The Collector's log."""
+        return self.api.logs(self.facility.namespace, self.collector()["metadata"]["name"])
+
+    def kill(self) -> None:
+        """SIGKILL to the Collector; its pod stays, and starts it again."""
+        (status,) = self.collector()["status"]["containerStatuses"]
+        container = status["containerID"].removeprefix("containerd://")
+        self.cluster.node.run("ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
+        restarts = status["restartCount"]
+
+        def again() -> bool:
+            (now,) = self.collector()["status"]["containerStatuses"]
+            return bool(now["ready"] and now["restartCount"] > restarts)
+
+        wait_for(again, "the Collector runs again", 120)
+
+    def scale(self, name: str, replicas: int) -> None:
+        ref = {"apiVersion": "apps/v1", "kind": "Deployment",
+               "metadata": {"name": name, "namespace": self.facility.namespace}}  # fmt: skip
+        self.cluster.apply({**ref, "spec": {"replicas": replicas}})
+        self.ready(name, replicas)
+
+    def ready(self, name: str, replicas: int = 1) -> None:
+        ref = Ref("apps/v1", "Deployment", name, self.facility.namespace)
+
+        def as_wanted() -> bool:
+            status = (self.api.get(ref) or {}).get("status", {})
+            numbers = ("replicas", "readyReplicas", "updatedReplicas")
+            return [status.get(number, 0) for number in numbers] == [replicas] * 3
+
+        wait_for(as_wanted, f"{name} has {replicas} ready pods", 180)
+
+
+def spans_of(url: str, trace: str) -> list[Span]:
+    """A trace as Tempo has it now."""
+    answer = httpx.get(
+        f"{url}/api/traces/{trace}", headers={"Accept": "application/json"}, timeout=20
+    )
+    return list(parse(answer.json())) if answer.status_code == 200 else []
+
+
+@contextlib.contextmanager
+def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collecting]:
+    """A Collector, Tempo and Prometheus for a facility in namespaces of its own."""
+    api = Api.connect(cluster.kubeconfig)
+    with cluster.namespace(name) as hub, cluster.namespace(f"{name}-dask") as dask:
+        written = {
+            "name": hub,
+            "namespace": f"{hub}-af-otel",
+            "hub": {"namespace": hub},
+            "dask": [{**DASK, "namespaces": [dask]}],
+            "scrape": {"interval": "2s"},
+            "destinations": {},
+            "backends": {"tempo": True, "prometheus": True},
+            "sampling": {"share": 1, "wait": "2s"},
+        }
+        facility = a_facility(**written | sections)
+        made = Collecting(cluster, api, facility)
+        objects = render(facility, facts.read(api, facility))
+        try:
+            for item in objects:
+                api.apply(item)
+            for item in objects:
+                if item["kind"] == "Deployment":
+                    made.ready(item["metadata"]["name"])
+            yield made
+        finally:
+            for item in reversed(objects):
+                api.delete(item)

@@ -1,0 +1,107 @@
+"""The Collector among a real facility's pods: who is who, and what is scraped."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.collecting import collecting
+
+OWN = {"af-otel.io/session-id": "b" * 32, "af-otel.io/user-hash": "fedcba9876543210"}
+CLAIMS = {
+    "session.id": "a" * 32,
+    "user.hash": "0123456789abcdef",
+    "k8s.pod.name": "somebody-else",
+    "service.namespace": "another-facility",
+}
+
+
+@pytest.fixture(scope="module")
+def running(cluster):
+    with collecting(cluster, "collector") as made:
+        yield made
+
+
+def stored(running, pod, namespace=""):
+    """Every span of a trace in which the pod claimed to be somebody else."""
+    (trace,) = running.send(pod, namespace, spans=3, attributes=CLAIMS)
+    return running.trace(trace)
+
+
+def test_pod_that_claims_another_user_is_stored_under_its_own(running):
+    """On the resource and on each span of a request; what it says of its pod is no better."""
+    running.pod("jupyter-alice", labels={"component": "singleuser-server"}, annotations=OWN)
+
+    spans = stored(running, "jupyter-alice")
+
+    assert len(spans) == 3
+    for span in spans:
+        for attributes in (span.attributes, span.resource):
+            assert attributes["session.id"] == OWN["af-otel.io/session-id"]
+            assert attributes["user.hash"] == OWN["af-otel.io/user-hash"]
+        assert span.resource["k8s.pod.name"] == "jupyter-alice"
+        assert span.resource["k8s.namespace.name"] == running.facility.hub.namespace
+        assert span.resource["k8s.node.name"]
+        assert span.resource["service.namespace"] == running.facility.name
+        assert "k8s.pod.name" not in span.attributes
+
+
+def test_hub_is_believed(running):
+    """The hub speaks of others' sessions; that is its work."""
+    running.pod("hub", labels={"component": "hub"})
+
+    for span in stored(running, "hub"):
+        assert span.attributes["user.hash"] == CLAIMS["user.hash"]
+        assert span.attributes["session.id"] == CLAIMS["session.id"]
+        assert span.resource["k8s.pod.name"] == "hub"
+
+
+def test_dask_pod_has_a_session_and_no_user(running):
+    """In another namespace of the facility, and labelled as the hub is: it is not the hub."""
+    (dask,) = running.facility.dask[0].namespaces
+    running.pod("worker", dask, labels={"component": "hub", "app": "dask-worker"})
+
+    for span in stored(running, "worker", dask):
+        assert span.attributes["session.id"] == CLAIMS["session.id"]
+        assert "user.hash" not in span.attributes
+        assert "user.hash" not in span.resource
+        assert span.resource["k8s.namespace.name"] == dask
+
+
+def test_pods_elsewhere_are_nobody(running):
+    """A pod of no namespace of the facility's has neither a user nor a pod's name."""
+    with running.cluster.namespace("elsewhere") as namespace:
+        # The Collector's own policy may keep it out; where it is not enforced, it is nobody.
+        running.pod("stranger", namespace, annotations=OWN)
+
+        for span in stored(running, "stranger", namespace):
+            assert "user.hash" not in span.attributes
+            assert "k8s.pod.name" not in span.resource
+
+
+def test_nodes_and_the_collector_itself_are_measured(running):
+    """From the kubelets: nodes, and the facility's pods alone; and what the Collector says."""
+    of = f'job="{running.facility.name}/kubelet"'
+
+    assert running.measured(f"node_memory_working_set_bytes{{{of}}}")
+    pods = running.measured(f"container_memory_working_set_bytes{{{of}}}")
+    own = running.measured(
+        f'otelcol_receiver_accepted_spans_total{{job="{running.facility.name}/collector"}}'
+    )
+
+    theirs = set(running.facility.injected_namespaces)
+    assert {series["metric"]["namespace"] for series in pods} <= theirs
+    assert own[0]["metric"]["instance"] == running.collector()["metadata"]["name"]
+
+
+def test_metrics_of_hub_and_dask_are_scraped(cluster, facility_on_cluster):
+    """A real hub's own metrics, in the names and labels that JupyterHub 6 has; a pod that does not
+    answer is told by `up`.
+    """
+    namespace = facility_on_cluster.namespace
+    with collecting(cluster, "scraper", hub={"namespace": namespace}) as made:
+        job = f'job="{made.facility.name}/jupyterhub"'
+        assert made.measured(f"up{{{job}}}")
+        found = made.measured(f"jupyterhub_server_spawn_duration_seconds_count{{{job}}}")
+
+    assert {series["metric"]["status"] for series in found} >= {"success", "failure"}
+    assert all(series["metric"]["instance"].startswith("hub-") for series in found)
