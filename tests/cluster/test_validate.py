@@ -201,7 +201,7 @@ def bound(kind, name, rules):
 
 
 def test_no_rights(images, place, tmp_path):
-    """Who may do nothing reads which roles to ask for; every other check says why it is not done."""
+    """Who may do nothing reads which roles to ask for; the other checks say why they are not."""
     with caller(images, place, tmp_path) as kubeconfig:
         asked = command(described(place), tmp_path, kubeconfig, "--json")
         done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
@@ -223,7 +223,7 @@ def test_no_rights(images, place, tmp_path):
 
 
 def test_half_the_rights(images, place, tmp_path):
-    """Only what is missing is asked for, for this account; with that granted, nothing is missing."""
+    """Only what is missing is asked for, for this account; with that granted, nothing is."""
     rules = [
         {"apiGroups": [""], "resources": ["pods", "configmaps", "services"], "verbs": ["*"]},
         {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list"]},
@@ -286,7 +286,7 @@ def test_restricted_pod_security(images, place):
     [("no_python", "has no Python"), ("python_38", "Python 3.8 of image")],
 )
 def test_an_image_that_cannot_be_traced(images, place, image, says):
-    """It is named, with what to write in facility.yaml; whether its pods get through is told, too."""
+    """It is named, with what to write in facility.yaml; its pods' way out is tried as well."""
     name = getattr(odd, image)(images)
     images.apply(a_pod("alice", name, USERS), namespace=place)
     wait_for(lambda: all_run(images, place), "the pods run", 60)
@@ -380,7 +380,8 @@ def test_credentials(images, place):
         secret("wrong", username="af", password="wrong"),
         namespace=place,
     )
-    assert not validated(images, with_password(place, "right"), "destinations", "secrets").findings
+    taken = validated(images, with_password(place, "right"), "destinations", "secrets")
+    assert not taken.findings, taken.as_json()
     report = validated(images, with_password(place, "wrong"), "destinations", "secrets")
     [finding] = report.findings
     assert "refuses the credentials (401)" in finding.what
