@@ -8,6 +8,7 @@ import json
 import secrets
 import string
 import textwrap
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class DeployedFacility:
         self.call("POST", f"/users/{user}/server", options or {})
 
         def server() -> Any:
+            time.sleep(0.3)  # the hub has other things to do than to answer
             found = self.call("GET", f"/users/{user}")["servers"].get("")
             assert found is not None, f"the server of {user} failed: see the hub's log"
             return found if found["ready"] else None

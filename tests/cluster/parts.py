@@ -139,12 +139,9 @@ def start_others(node: Node) -> None:
         f"--cluster-signing-cert-file={pki}/ca.crt",
         f"--cluster-signing-key-file={pki}/ca.key",
     )
-    node.start(
-        "volumes",
-        sys.executable,
-        Path(__file__).with_name("volumes.py"),
-        f"{pki}/admin.kubeconfig",
-    )
+    for ours in ("volumes", "policies"):
+        program = Path(__file__).with_name(f"{ours}.py")
+        node.start(ours, sys.executable, program, f"{pki}/admin.kubeconfig")
     node.start(
         "scheduler",
         _program("kube-scheduler"),

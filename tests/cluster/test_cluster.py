@@ -41,6 +41,7 @@ def pod(cluster, namespace, image, *command, name="pod"):
                     "image": image,
                     "imagePullPolicy": "Never",
                     "command": list(command),
+                    "ports": [{"name": "web", "containerPort": 8000}],
                 }
             ]
         },
@@ -97,6 +98,43 @@ def test_packets_between_pods_can_be_lost(facility_on_cluster):
             with cluster.dropped([client], [server]):
                 assert not reached()
             assert reached()
+
+
+def test_policies_are_enforced(facility_on_cluster):
+    """Who is isolated reaches what some policy allows, by the port's name too, and nothing else."""
+    cluster = facility_on_cluster.cluster
+    image = "localhost/af-otel-test/user:1"
+    serve = ("python3", "-m", "http.server", "8000")
+    with (
+        cluster.namespace("served", {"served": "yes"}) as other,
+        cluster.namespace("policy") as namespace,
+        pod(cluster, other, image, *serve) as server,
+        pod(cluster, namespace, image, "sleep", "600"),
+    ):
+
+        def reached():
+            code = FETCH.format(url=f"http://{server}:8000")
+            return run(cluster, namespace, "python3", "-c", code).code == 0
+
+        wait_for(reached, "the server answers")
+        cluster.apply(policy("nothing", []), namespace=namespace)
+        wait_for(lambda: not reached(), "the pod is isolated")
+        to = [{"namespaceSelector": {"matchLabels": {"served": "yes"}}}]
+        cluster.apply(policy("other", [{"to": to, "ports": [{"port": 9}]}]), namespace=namespace)
+        assert not reached()
+        cluster.apply(
+            policy("served", [{"to": to, "ports": [{"port": "web"}]}]), namespace=namespace
+        )
+        wait_for(reached, "what is allowed is reached")
+
+
+def policy(name, egress):
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress},
+    }
 
 
 def test_an_image_is_a_directory(cluster, tmp_path):
