@@ -133,6 +133,10 @@ def test_the_collector_takes_telemetry_from_the_facilitys_namespaces_only():
     (rule,) = policy["ingress"]
     assert rule["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"] == ["jhub", "dask"]
 
+    others = network_policy("hub", {"app": "hub"}, namespace="af-otel", policyTypes=["Egress"])
+    policy = rendered(network_policies=(others,))["NetworkPolicy af-otel-collector"]["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+
     deny = network_policy("deny", {}, namespace="af-otel", policyTypes=["Egress"])
     policy = rendered(network_policies=(deny,))["NetworkPolicy af-otel-collector"]["spec"]
     assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [{}])
@@ -163,6 +167,19 @@ def test_metrics_are_open_to_the_cluster_where_they_are_scraped():
         (
             {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]},
             {"matchLabels": {"a": "3"}},
+            None,
+        ),
+        (
+            {"matchLabels": {"app": "jupyterhub", "component": "proxy"}},
+            {
+                "matchExpressions": [
+                    {
+                        "key": "app.kubernetes.io/component",
+                        "operator": "In",
+                        "values": ["dask-scheduler", "dask-worker"],
+                    }
+                ]
+            },
             None,
         ),
         (

@@ -71,22 +71,52 @@ def label_selector(selector: Mapping[str, str | Iterable[str]]) -> dict[str, Any
     return made
 
 
+def chooses(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector chooses what has these labels; an empty one chooses everything."""
+    selector = selector or {}
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(each, labels) for each in selector.get("matchExpressions") or ())
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
 def both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the LabelSelector of what both choose; nothing if they contradict each other."""
-    equal = dict(first.get("matchLabels") or {})
-    for key, value in (second.get("matchLabels") or {}).items():
-        if equal.setdefault(key, value) != value:
-            return None
+    """Return the LabelSelector of what both choose; nothing if no pod can have the labels."""
+    wanted, more = _values(first), _values(second)
+    if any(not values & more[key] for key, values in wanted.items() if key in more):
+        return None
+    equal = {**(first.get("matchLabels") or {}), **(second.get("matchLabels") or {})}
     expressions = [
         *(first.get("matchExpressions") or ()),
         *(second.get("matchExpressions") or ()),
     ]
-    for expression in expressions:
-        value = equal.get(expression["key"])
-        wanted = expression.get("values") or []
-        if expression["operator"] == "In" and value is not None and value not in wanted:
-            return None
     made: dict[str, Any] = {"matchLabels": equal} if equal else {}
     if expressions:
         made["matchExpressions"] = expressions
+    return made
+
+
+def _values(selector: Mapping[str, Any]) -> dict[str, set[str]]:
+    """The values that a selector allows, by label."""
+    made = {key: {value} for key, value in (selector.get("matchLabels") or {}).items()}
+    for expression in selector.get("matchExpressions") or ():
+        if expression["operator"] == "In":
+            allowed = set(expression["values"])
+            made[expression["key"]] = made.get(expression["key"], allowed) & allowed
+    # Charts know the label by either name: a proxy is no Dask worker, though no one label says so.
+    for key in [key for key in made if key.endswith("/component")]:
+        values = made.pop(key)
+        made["component"] = made.get("component", values) & values
     return made

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from af_otel.kubernetes.objects._labels import (
     COLLECTOR,
     both,
+    chooses,
     chosen_by,
+    labels,
     metadata,
     ours,
     pods,
@@ -77,7 +79,7 @@ def _collector(facility: Facility, facts: Facts) -> dict[str, Any]:
         for policy in facts.network_policies
         if policy["metadata"]["namespace"] == facility.namespace
         and isolates(policy, "Egress")
-        and both(policy["spec"].get("podSelector") or {}, {"matchLabels": mine}) is not None
+        and chooses(policy["spec"].get("podSelector"), labels(facility, COLLECTOR))
     ]
     if isolating:
         # Name service, the API and the destinations, which may be outside the cluster.
