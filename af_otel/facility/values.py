@@ -10,7 +10,8 @@ import re
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -216,24 +217,27 @@ def _variable(value: str) -> str:
     return value
 
 
+# No `Field` in what follows: it would be one for all fields that are annotated with it.
 Name = Annotated[
     str,
     AfterValidator(_dns_label),
-    Field(json_schema_extra={"pattern": f"^{_LABEL}$", "maxLength": 63}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL}$", "maxLength": _MAX_LABEL}),
 ]
 ObjectName = Annotated[str, AfterValidator(_object_name)]
 Duration = Annotated[
     str,
     BeforeValidator(_duration),
-    Field(json_schema_extra={"pattern": f"^{_DURATION.pattern}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"}),
 ]
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity),
-    Field(json_schema_extra={"pattern": f"^{_QUANTITY.pattern}$"}),
+    WithJsonSchema({"type": ["string", "number"], "pattern": f"^{_QUANTITY.pattern}$"}),
 ]
 Bytes = Annotated[Quantity, AfterValidator(_memory)]
-Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"format": "uri"})]
+Url = Annotated[
+    str, AfterValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"})
+]
 Image = Annotated[str, AfterValidator(_image)]
 ImagePattern = Annotated[str, AfterValidator(_image_pattern)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
@@ -253,4 +257,4 @@ Selector = Annotated[
 ]
 HeaderName = Annotated[str, AfterValidator(_header)]
 VariableName = Annotated[str, AfterValidator(_variable)]
-Port = Annotated[int, Field(ge=1, le=_MAX_PORT)]
+Port = Annotated[int, Ge(1), Le(_MAX_PORT)]

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 
+import jsonschema
 import pytest
 import yaml
 
 from af_otel.errors import AfOtelError
-from af_otel.facility import Facility, FacilityInvalid, dump, parse_text, read
+from af_otel.facility import Facility, FacilityInvalid, dump, json_schema, parse_text, read
 
 LEAST = """\
 name: coffea-casa
@@ -406,6 +407,72 @@ def _merge(data, advice):
             _merge(data[key], value)
         else:
             data[key] = value
+
+
+FULL = """\
+name: casa
+namespace: telemetry
+hub: {namespace: jhub, selector: {component: hub}, port: 8081, base_url: /cms/}
+users: {namespaces: [jhub, b], selector: {component: singleuser-server, x: [a, b]}}
+dask:
+  - {namespaces: [jhub], selector: {a: [b, c]}}
+injection: {route: helm, exclude_images: ["a/*"], env: {A: b}}
+destinations:
+  traces:
+    endpoint: https://tempo:4317
+    protocol: grpc
+    tls: {ca: {config_map: a}, cert: {secret: a, key: b}, key: {secret: a, key: c}}
+    headers: {X-A: b, X-B: {secret: a, key: b}}
+    auth: {bearer: {secret: a}}
+    query: http://tempo:3200
+  metrics:
+    scrape: service_monitor
+    monitor: {labels: {a: b}, namespace: x, interval: 1m30s}
+collector:
+  image: a/b:1
+  resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 2Gi}}
+  storage: {size: 5Gi, class: x}
+  tolerations: [{key: a, operator: Exists, effect: NoSchedule}]
+sampling: {share: 0.5, slow: 500ms}
+scrape: {hub_token: {secret: a, key: b}}
+"""
+OWN = "name: a\nhub: {namespace: j}\nbackends: {tempo: true, prometheus: true}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (LEAST, True),
+        (FULL, True),
+        (OWN, True),
+        (LEAST + "nowhere: 1\n", False),
+        (LEAST + "sampling: {share: 2}\n", False),
+        (LEAST + "sampling: {slow: 5}\n", False),
+        (LEAST + "namespace: A\n", False),
+        (LEAST.replace("http://tempo", "http://bob:secret@tempo"), False),
+    ],
+)
+def test_editors_and_the_reader_agree(text, right):
+    """What the JSON schema underlines is what `read` refuses, as far as a schema can tell."""
+    try:
+        jsonschema.validate(yaml.safe_load(text), json_schema())
+        accepted = True
+    except jsonschema.ValidationError:
+        accepted = False
+    assert accepted is right
+    if right:
+        parse_text(text)
+    else:
+        mistakes(text)
+
+
+def test_every_field_is_documented():
+    """The reference and the schema have a sentence for each."""
+    schema = json_schema()
+    for section in [schema, *schema["$defs"].values()]:
+        assert section["description"]
+        for name, field in section["properties"].items():
+            assert "description" in field or "$ref" in field, name
 
 
 def test_files_that_are_none(tmp_path):
