@@ -69,7 +69,10 @@ def read(
         if _port(rule.get("ports"), port)
     ]
     end = "to" if direction == "Egress" else "from"
-    allowed = not choosing or any(_names(rule.get(end), peer, namespace) for rule in rules)
+    allowed = not choosing or all(
+        any(_names(rule.get(end), peer, address, namespace) for rule in rules)
+        for address in peer.addresses
+    )
     return Reading(tuple(policy["metadata"]["name"] for policy in choosing), allowed)
 
 
@@ -91,13 +94,15 @@ def _port(ports: Sequence[Mapping[str, Any]] | None, port: int) -> bool:
     return False
 
 
-def _names(ends: Sequence[Mapping[str, Any]] | None, peer: Peer, namespace: str) -> bool:
-    return not ends or any(_is(end, peer, namespace) for end in ends)
+def _names(
+    ends: Sequence[Mapping[str, Any]] | None, peer: Peer, address: str, namespace: str
+) -> bool:
+    return not ends or any(_is(end, peer, address, namespace) for end in ends)
 
 
-def _is(end: Mapping[str, Any], peer: Peer, namespace: str) -> bool:
+def _is(end: Mapping[str, Any], peer: Peer, address: str, namespace: str) -> bool:
     if block := end.get("ipBlock"):
-        return all(_within(address, block) for address in peer.addresses)
+        return _within(address, block)
     if "namespaceSelector" in end:
         if not chooses(end["namespaceSelector"], peer.lives_in()):
             return False

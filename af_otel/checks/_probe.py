@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from af_otel.kubernetes.client import Cluster
 
-LIFE = 60  # seconds; the kubelet ends a pod that we could not
+LIFE = 90  # seconds; the kubelet ends a pod that we could not
 POLL = 0.4
 _GATE = "af-otel.io/never-serves"
 # Reasons for which a container waits in vain.
@@ -63,7 +63,7 @@ class Probes:
 
     cluster: Cluster
     run: str = field(default_factory=lambda: secrets.token_hex(4))
-    patience: float = 25.0  # seconds from a pod's creation to its end
+    patience: float = 40.0  # seconds from a pod's creation to its end
     _made: dict[Ref, None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False

@@ -136,6 +136,9 @@ class Files:
                 yield item
 
 
+_MAKES_ONE = "`helm template …` or `helm get values RELEASE --all -o yaml` makes one"
+
+
 def read(paths: Sequence[Path]) -> tuple[list[Object], list[Chart]]:
     """Objects and chart values, told apart by what is in the files.
 
@@ -147,7 +150,10 @@ def read(paths: Sequence[Path]) -> tuple[list[Object], list[Chart]]:
     objects: list[Object] = []
     charts: list[Chart] = []
     for path in paths:
-        for document in _documents(path):
+        documents = list(_documents(path))
+        if not documents:
+            raise AfOtelError(f"`{path}` is empty", hint=_MAKES_ONE)
+        for document in documents:
             items = document.get("items") if "items" in document else [document]
             manifests = [each for each in items or () if _is_object(each)]
             found = [] if manifests else list(charts_in(document, f"`{path}`"))
@@ -155,7 +161,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Object], list[Chart]]:
                 raise AfOtelError(
                     f"`{path}` has neither Kubernetes objects nor values of a chart that is known",
                     where="its keys: " + ", ".join(f"`{key}`" for key in list(document)[:8]),
-                    hint="`helm template …` or `helm get values RELEASE --all -o yaml` makes one",
+                    hint=_MAKES_ONE,
                 )
             objects += manifests
             charts += found

@@ -103,6 +103,20 @@ class Context:
         ]
         return sorted(mine, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))[::-1]
 
+    def configured(self, *charts: str) -> None:
+        """Have a check of configuration go on only if there is some.
+
+        Raises
+        ------
+        NotChecked
+            Nothing of these charts' applications can be read.
+        """
+        known = {chart.name for chart in self.charts} | {config.app for config in self.configs}
+        if not known & set(charts):
+            where = "is among the files" if self.cluster is None else "was found, or may be read"
+            hint = "; ".join(dict.fromkeys(self.unread.values()))
+            raise NotChecked(f"no configuration of {' or '.join(charts)} {where}", hint=hint)
+
     def namespace(self, name: str) -> Object | None:
         """A namespace, if it is there."""
         return self.objects.get(Ref("v1", "Namespace", name))

@@ -133,12 +133,11 @@ def _blocked_by_policy(
     fix = _rendered(context, place.namespace) if installed else []
     how = "proven by a probe" if proven else "as read, not tried"
     return Finding(
-        "blocks" if installed else "warns",
-        f"{_sentence(template.role)} may not reach the Collector yet",
+        # An install, also one that is run again, mends it: it must not stop that.
+        "warns",
+        f"{_sentence(template.role)} may not reach the Collector{'' if installed else ' yet'}",
         f"{_named(reading)} in `{place.namespace}` ({how})",
-        _WHY
-        if installed
-        else "`install` adds the NetworkPolicy below; the charts' values would do as well",
+        _WHY if installed else "`install` adds the NetworkPolicy below; the values would do, too",
         _mend(context, template),
         fix,
     )
@@ -207,10 +206,12 @@ def _mend(context: Context, template: Template) -> str:
 
 
 def _by_reading(context: Context, role: str) -> Found:
-    """Of files: the policies in them, and what the chart's values would make."""
+    """Of files: the policies in them, or else what the chart's values would make."""
+    said = False
     for place in context.places:
-        if place.role != role:
+        if place.role != role or not context.policies(place.namespace):
             continue
+        said = True
         templates = _templates.of(context, place)
         labels = dict(templates[0].labels) if templates else {}
         labels |= place.selector.get("matchLabels") or {}
@@ -220,8 +221,12 @@ def _by_reading(context: Context, role: str) -> Found:
             yield _blocked_by_policy(context, template, reading, proven=False)
     section = _SECTIONS.get(role)
     for chart in context.charts:
-        if chart.name == "jupyterhub" and section:
+        if chart.name == "jupyterhub" and section and not said:
+            said = True
             yield from _values(context, chart, section, role)
+    if not said:
+        whose = _templates.ROLES[role]
+        yield Unchecked(f"the files have no NetworkPolicies, and no values for {whose}")
 
 
 def _values(context: Context, chart: Chart, section: str, role: str) -> Found:

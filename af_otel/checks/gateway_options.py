@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 @check("Hub and Dask", "Would Gateway options overwrite our environment?", source="files")
 def gateway_options_keep_the_environment(context: Context) -> Iterator[Finding]:
     """Functions of the gateway's configuration that return an `environment`, read, not run."""
+    if context.cluster is not None and not context.facility.dask:
+        return
+    context.configured("dask-gateway")
     by_policy = context.facility.injection.route in {"auto", "policy"}
     for config in context.configs:
         if config.app != "dask-gateway":

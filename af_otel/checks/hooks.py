@@ -35,8 +35,8 @@ _OUR_VARIABLES = {
 @check("Hub and Dask", "Which hooks of the hub are taken?", source="files")
 def hub_hooks_are_chained(context: Context) -> Iterator[Finding | Unchecked]:
     """Found in the configuration, by reading it."""
-    settings = context.settings
-    for setting in settings:
+    context.configured("jupyterhub")
+    for setting in context.settings:
         owner, _, trait = setting.name.partition(".")
         if owner in {"KubeSpawner", "Spawner"} and trait in _HOOKS:
             yield Finding(
@@ -45,12 +45,13 @@ def hub_hooks_are_chained(context: Context) -> Iterator[Finding | Unchecked]:
                 f"{setting.where}: `{setting.said}`",
                 "It stays: af-otel wraps the method that calls it, not the hook",
             )
-    yield from _unread(context, "hooks")
+    yield from _unread(context)
 
 
 @check("Hub and Dask", "Does the hub's configuration switch us off?", source="files")
 def nothing_switches_us_off(context: Context) -> Iterator[Finding]:
     """Variables and annotations of ours that the facility sets itself."""
+    context.configured("jupyterhub", "dask-gateway")
     found = [
         (chart.at(f"{key}.{name}"), name, value, key.split(".")[0])
         for chart in context.charts
@@ -105,7 +106,10 @@ def _pairs(env: object) -> Iterator[tuple[str, object]]:
             yield str(each.get("name")), each.get("value")
 
 
-def _unread(context: Context, what: str) -> Iterator[Unchecked]:
-    """Configuration in Secrets that the caller may not read."""
+def _unread(context: Context) -> Iterator[Unchecked]:
+    """Configuration that the caller may not read, and what is no Python."""
     for name, hint in context.unread.items():
-        yield Unchecked(f"{what} in {name}, which you may not read", hint)
+        yield Unchecked(f"what is in {name}, which you may not read", hint)
+    for config in context.configs:
+        if config.tree() is None:
+            yield Unchecked(f"{config.where}, which is no valid Python")

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 import af_otel
-from af_otel.checks import _look
+from af_otel.checks import _look, _templates
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
 
@@ -46,6 +46,11 @@ def _seen(context: Context) -> Iterator[View]:
 @check("Pods and images", "Do the images have a shell and a Python that af-otel runs on?")
 def images_have_python(context: Context) -> Found:
     """A probe with each image looks."""
+    for place in context.places:
+        for template in _templates.of(context, place)[_templates.MOST :]:
+            yield Unchecked(
+                f"image `{template.image}` ({template.where}): those before it were many"
+            )
     for view in _look.views(context):
         template = view.template
         where = f"image `{template.image}` of {template.role} ({template.where})"
@@ -163,6 +168,8 @@ def own_python_path_is_kept(context: Context) -> Found:
                     f"{view.template.role} ({view.template.where})",
                     "It is kept: af-otel records it and puts itself in front",
                 )
+    else:
+        context.configured("jupyterhub", "dask-gateway")
     for chart in context.charts:
         for key in ("hub.extraEnv", "singleuser.extraEnv", "gateway.backend.environment"):
             if "PYTHONPATH" in _names(chart.value(key, {})):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from af_otel.checks._registry import check
-from af_otel.checks.finding import Finding
+from af_otel.checks.finding import Finding, NotChecked
 from af_otel.kubernetes.errors import Invalid
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def _restricted(context: Context, namespaces: list[str]) -> Iterator[Finding]:
 
 
 def _by_reading(context: Context) -> Iterator[Finding]:
+    if not any(context.namespace(name) for name in context.facility.injected_namespaces):
+        raise NotChecked("no namespace is among the files")
     yield from _restricted(context, context.facility.injected_namespaces)
 
 

@@ -62,6 +62,7 @@ def hub_metrics_are_readable(context: Context) -> Iterator[Finding | Unchecked]:
 
 
 def _by_reading(context: Context) -> Iterator[Finding]:
+    context.configured("jupyterhub")
     for chart in context.charts:
         if chart.name != "jupyterhub":
             continue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from af_otel.checks import _templates
 from af_otel.checks._labels import chooses, text
 from af_otel.checks._registry import check
-from af_otel.checks.finding import Finding
+from af_otel.checks.finding import Finding, NotChecked
 from af_otel.kubernetes.objects._labels import FACILITY
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def selectors_choose_pods(context: Context) -> Iterator[Finding]:
             continue
         if context.pods(place) or list(context.templates_in(place.namespace, place)):
             continue
-        if context.cluster is None and context.charts:
-            continue
+        if context.cluster is None and not context.objects.list("Deployment", "apps/v1"):
+            raise NotChecked("no workload is among the files")
         yield _nobody(context, place)
 
 
