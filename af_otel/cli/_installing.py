@@ -55,6 +55,7 @@ def carry_out(cluster: Cluster, prepared: Prepared, wishes: Wishes) -> Outcome |
     end_like_ctrl_c()
     began = time.monotonic()
     with Steps(screen) as steps:
+        steps.progress.patience = min(steps.progress.patience, wishes.timeout)
         try:
             return install.carry_out(
                 cluster,

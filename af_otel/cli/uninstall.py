@@ -73,6 +73,7 @@ def uninstall(
         _cluster.confirm("Remove all this?", yes=yes)
         _cluster.end_like_ctrl_c()
         with Steps(screen) as steps:
+            steps.progress.patience = min(steps.progress.patience, timeout)
             try:
                 removal.carry_out(cluster, plan, steps.progress, timeout)
             except KeyboardInterrupt:

@@ -1,0 +1,158 @@
+"""`af-otel install`, `diff`, `status`, `upgrade` and `uninstall`, by the command, on a cluster."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+import yaml
+
+from af_otel.kubernetes.refs import Ref
+from cluster.small import small_facility
+
+ADMISSION = "admissionregistration.k8s.io/v1"
+
+
+@pytest.fixture
+def small(cluster, tmp_path):
+    with small_facility(cluster, tmp_path) as small:
+        yield small
+
+
+def test_a_dry_run_changes_nothing(small):
+    """`--dry-run` shows every object that would be made, and the cluster is as before."""
+    before = small.everything()
+    shown = small.json("install", "--dry-run", "--skip-verify")
+    kinds = {change["kind"] for change in shown["changes"] if change["action"] == "create"}
+    assert {"Namespace", "Deployment", "MutatingAdmissionPolicy", "ConfigMap"} <= kinds
+    assert not shown["applied"]
+    assert small.everything() == before
+
+
+def test_nobody_there_to_ask_is_an_error(small):
+    """Without a terminal and without `--yes` nothing is changed, and that is said."""
+    said = small.run("install", "--skip-verify", code=1).stderr
+    assert "`--yes`" in said
+    assert small.ours() == []
+
+
+def test_an_install_and_all_that_follows(small):
+    """The hub is injected; a second install changes nothing; users' pods are told apart; what is
+    changed in facility.yaml comes with an upgrade, and goes with a rollback.
+    """
+    small.user_pod("user-before")
+    made = small.json("install", "--yes", "--skip-verify")
+    assert made["applied"]
+    assert made["seconds"] - made["seconds_pulling"] < 60
+    assert small.injected() != [""]
+
+    versions = {Ref.of(item): item["metadata"]["resourceVersion"] for item in small.ours()}
+    hub = [pod["metadata"]["uid"] for pod in small.hub_pods()]
+    again = small.install()
+    assert "all is as it should be" in again.stderr
+    still = {Ref.of(item): item["metadata"]["resourceVersion"] for item in small.ours()}
+    assert {ref: version for ref, version in still.items() if ref.kind != "Deployment"} == {
+        ref: version for ref, version in versions.items() if ref.kind != "Deployment"
+    }
+    assert [pod["metadata"]["uid"] for pod in small.hub_pods()] == hub
+    assert small.run("diff").returncode == 0
+
+    small.user_pod("user-after")
+    status = small.json("status")
+    assert status["well"]
+    states = {pod["name"]: pod["state"] for pod in status["pods"]}
+    assert states["user-before"] == "before"
+    assert states["user-after"] == "injected"
+    assert status["collector"]["refused"] == 0
+
+    first = collector_settings(small)
+    small.write(sampling={"share": 0.5})
+    assert small.json("diff", code=4)["changes"]
+    small.run("upgrade", "--yes", "--skip-verify")
+    assert collector_settings(small) != first
+    assert small.run("diff").returncode == 0
+    back = small.run("upgrade", "--rollback", "--yes", "--skip-verify")
+    assert "From 0." in back.stderr
+    assert collector_settings(small) == first
+    assert small.json("status")["well"]
+
+
+def test_uninstall_leaves_the_cluster_as_it_was(small):
+    """Object by object, over all kinds there are; a running session does not notice."""
+    before = small.everything()
+    small.install()
+    small.user_pod("session")
+    small.run("uninstall", "--yes", "--namespace", small.namespace)
+    after = small.everything()
+
+    session = after.pop(Ref("v1", "Pod", "session", small.hub))
+    assert session["metadata"]["annotations"]["af-otel.io/injected"]
+    mentions = {ref for ref in after.keys() - before.keys() if small.name in repr(after[ref])}
+    assert mentions == set()
+    here = {small.hub, small.namespace, "default"}
+    assert {ref for ref in before.keys() - after.keys() if ref.namespace in here} == set()
+    # The Deployment's controller notes the hub's restart nowhere but in its pods.
+    for ref in before.keys() & after.keys():
+        if ref.namespace in here or small.name in ref.name:
+            assert after[ref] == before[ref], ref
+
+    live = small.api.get(Ref("v1", "Pod", "session", small.hub))
+    assert [each["restartCount"] for each in live["status"]["containerStatuses"]] == [0]
+    with small.api.forward(small.hub, "pod/session", 8081) as url:
+        assert urllib.request.urlopen(url, timeout=30).status == 200
+    assert small.json("uninstall", "--yes") == {"installed": False, "removed": False}
+    assert small.json("status", code=1) == {"installed": False, "facility": small.name}
+
+
+def test_a_namespace_of_others_stays(small):
+    """Where the namespace was there already, neither it nor what others have in it is touched."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": small.namespace}}
+    small.api.create(namespace)
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "theirs", "namespace": small.namespace},
+        "data": {"a": "b"},
+    }
+    small.api.create(theirs)
+    before = small.everything()
+    small.install("--no-restart")
+    assert small.injected() == [""]
+    small.run("uninstall", "--yes")
+    after = small.everything()
+    for ref in [Ref.of(namespace), Ref.of(theirs)]:
+        assert after[ref] == before[ref]
+
+
+def test_a_namespace_with_something_of_others_in_it_stays(small):
+    """A namespace that we made stays if somebody put something into it, and that is said."""
+    small.install("--no-restart")
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "theirs", "namespace": small.namespace},
+    }
+    small.api.create(theirs)
+    said = small.json("uninstall", "--yes")
+    assert not said["namespace_goes"]
+    assert "theirs" in str(said["stays"])
+    assert small.api.get(theirs) is not None
+
+
+def test_a_plan_hides_secrets_and_payloads(small):
+    """No secret and no payload is printed, in words or as JSON."""
+    small.write(backends={"tempo": True, "prometheus": True, "grafana": True})
+    shown = small.json("install", "--dry-run", "--skip-verify", "--force-checks")
+    secret = next(change for change in shown["changes"] if change["kind"] == "Secret")
+    assert "<hidden>" in "\n".join(secret["diff"])
+    payload = next(change for change in shown["changes"] if "payload" in change["name"])
+    text = "\n".join(payload["diff"])
+    assert "<sha256:" in text
+    assert len(text) < 20_000
+
+
+def collector_settings(small):
+    ref = Ref("apps/v1", "Deployment", "af-otel-collector", small.namespace)
+    deployment = small.api.get(ref)
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return yaml.safe_dump(env)
