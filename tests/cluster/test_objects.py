@@ -186,6 +186,18 @@ def test_every_object_is_taken_by_the_api(cluster, api):
             assert api.apply(item, dry_run=True)["metadata"]["name"] == item["metadata"]["name"]
 
 
+def test_every_pod_is_admitted_at_the_strictest_level(api, installed):
+    """Grafana's, too, which has no image here."""
+    namespace = api.get(Ref("v1", "Namespace", installed.namespace))
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for item in render(installed, facts.read(api, installed)):
+        if item["kind"] == "Deployment":
+            template = item["spec"]["template"]
+            meta = {**template["metadata"], **item["metadata"], "name": "admitted"}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+            assert api.create(pod, dry_run=True)["spec"]["containers"]
+
+
 def test_a_span_and_its_metrics_arrive_from_a_users_pod(api, installed):
     """Through the Service, under the identity that Kubernetes knows; pods are `restricted`."""
     trace = json.dumps(stored(api, installed, send_a_trace(api, installed)))
