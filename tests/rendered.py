@@ -51,3 +51,13 @@ def network_policy(name, selector, namespace="jhub", **spec):
         "metadata": {"name": name, "namespace": namespace, "uid": f"uid-of-{name}"},
         "spec": {"podSelector": {"matchLabels": selector} if selector else {}, **spec},
     }
+
+
+def pods(facility=None, **facts):
+    """The pod templates by their Deployment."""
+    found = rendered(facility or with_backends(), **facts)
+    return {
+        item["metadata"]["name"]: item["spec"]["template"]
+        for item in found.values()
+        if item["kind"] == "Deployment"
+    }
