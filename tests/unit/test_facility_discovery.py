@@ -280,6 +280,41 @@ subjects: [{kind: ServiceAccount, name: hub, namespace: jhub}]
     assert "may make pods there" in text
 
 
+def configured(*lines):
+    """A hub with its jupyterhub_config.py in a ConfigMap."""
+    config = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "config", "namespace": "jhub"},
+        "data": {"jupyterhub_config.py": "\n".join(["import os", *lines])},
+    }
+    volume = {"name": "config", "configMap": {"name": "config"}}
+    return z2jh(spec={"volumes": [volume]}) + yaml.safe_dump(config)
+
+
+def test_the_hubs_configuration_says_where_users_will_run():
+    """Where it says so plainly; what is computed, or no setting of the spawner's, says nothing."""
+    made, text = facility(
+        configured(
+            "c.KubeSpawner.namespace = 'people'  # theirs",
+            'c.KubeSpawner.component_label = "server"',
+            'c.JupyterHub.base_url = "/cms"',
+            'c.OAuthenticator.client_secret = "hunter2"',
+        )
+    )
+    assert made.users.namespaces == ["people"]
+    assert made.users.selector == {"component": "server"}
+    assert made.hub.base_url == "/cms/"
+    assert "hunter2" not in text
+    computed = configured('c.KubeSpawner.namespace = os.environ["NAMESPACE"]')
+    assert facility(computed)[0].users.namespaces == ["jhub"]
+
+
+def test_users_with_namespaces_of_their_own_are_told_about():
+    """The file has those that are there; later ones somebody has to add."""
+    page = write(found(configured("c.KubeSpawner.enable_user_namespaces = True")))
+    assert any("each user has one" in item for item in page.to_do)
+
+
 GATEWAY = workload(
     "Deployment",
     "api-gw",

@@ -23,6 +23,7 @@ from af_otel.facility.discovery.look import (
     variables_of,
     words_of,
 )
+from af_otel.facility.discovery.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ class Hub:
     release: str = ""
     around: str = ""
     """Chart that has the hub's as a part, with its version."""
-    notes: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def namespace(self) -> str:
@@ -143,7 +144,7 @@ def _runs_hub(container: Mapping[str, Any]) -> bool:
 def _described(look: Look, workload: Object) -> Hub:
     labels = template_of(workload)["metadata"].get("labels") or {}
     own = labels | labels_of(workload)
-    hub = Hub(workload, _selector(look, workload, labels))
+    hub = Hub(workload, _selector(look, workload, labels), settings=settings(look, workload))
     hub.chart = own.get("helm.sh/chart") or own.get("chart") or ""
     hub.release = (
         annotations_of(workload).get("meta.helm.sh/release-name")
@@ -190,6 +191,9 @@ def _ways_in(look: Look, hub: Hub) -> None:
         path = annotations_of(service).get("prometheus.io/path", "")
         if path.endswith("/hub/metrics"):
             hub.base_url = path.removesuffix("hub/metrics") or "/"
+    configured = hub.settings.get("JupyterHub.base_url", "").strip("/")
+    if configured:
+        hub.base_url = f"/{configured}/"
     proxies = [item for item in look.all("Service") if namespace_of(item) == hub.namespace]
     behind = [
         item

@@ -37,6 +37,8 @@ class Users:
     selector: dict[str, str]
     running: int = 0
     note: str = ""
+    of_their_own: bool = False
+    """Whether every user has a namespace, which is made when they first come."""
 
 
 def pods(look: Look) -> list[Object]:
@@ -48,11 +50,16 @@ def find(look: Look, hub: Hub, hubs: Sequence[Hub]) -> Users:
     """The users of `hub`, by their pods and by what its service account may do elsewhere."""
     mine = [pod for pod in pods(look) if _hub_namespace(pod, hubs) == hub.namespace]
     granted = _granted(look, hub)
-    places = sorted({namespace_of(pod) for pod in mine}) or granted or [hub.namespace]
+    told = hub.settings.get("KubeSpawner.namespace", "")
+    seen = sorted({namespace_of(pod) for pod in mine} | ({told} if told and mine else set()))
+    places = seen or ([told] if told else granted) or [hub.namespace]
     users = Users(places, _selector(mine, hub), len(mine))
+    users.of_their_own = hub.settings.get("KubeSpawner.enable_user_namespaces") == "True"
     elsewhere = [name for name in places if name != hub.namespace]
     if mine:
         users.note = "known by their pods, which run there"
+    elif told:
+        users.note = "none runs; `c.KubeSpawner.namespace` says where they will"
     elif granted and elsewhere:
         users.note = "none runs; the hub's service account may make pods there"
     else:
@@ -102,6 +109,9 @@ def _granted(look: Look, hub: Hub) -> list[str]:
 
 
 def _selector(mine: Sequence[Object], hub: Hub) -> dict[str, str]:
+    labelled = hub.settings.get("KubeSpawner.component_label", "")
+    if not mine and labelled:
+        return {"component": labelled}
     if not mine or all(matches(_USUAL, labels_of(pod)) for pod in mine):
         return dict(_USUAL)
     common = dict(labels_of(mine[0]))

@@ -88,6 +88,9 @@ def _hub(page: Page, found: Found) -> None:
     page.section("users", f"Users' servers: {found.users.note}.")
     page.field("namespaces", found.users.namespaces, indent=2)
     page.field("selector", found.users.selector, indent=2)
+    if found.users.of_their_own:
+        page.comment("Every user has a namespace here; those that come later are to be added.", 2)
+        page.to_do.append("`users.namespaces`: each user has one, and later ones are to be added")
 
 
 def _dask(page: Page, found: Found) -> None:
