@@ -231,7 +231,7 @@ def test_the_chart_around_the_hubs_is_read_from_helms_record():
         "metadata": {
             "name": "sh.helm.release.v1.casa.v3",
             "namespace": "jhub",
-            "labels": {"owner": "helm", "status": "deployed", "name": "casa"},
+            "labels": {"owner": "helm", "status": "failed", "name": "casa", "version": "3"},
         },
         "data": {"release": packed.decode()},
     }

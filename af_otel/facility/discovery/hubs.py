@@ -226,15 +226,14 @@ def _leads_to_proxy(look: Look, service: Object) -> bool:
 
 def _installed_chart(look: Look, hub: Hub) -> str:
     """Name and version of the chart that Helm installed, by its own record if that may be read."""
-    labels = f"owner=helm,status=deployed,name={hub.release}"
     before = len(look.unread)
-    records = look.all("Secret", labels=labels)
+    records = look.all("Secret", labels=f"owner=helm,name={hub.release}")
     # Few may read Secrets, and only a version is lost: nothing to tell anybody.
     del look.unread[before:]
-    for record in records:
-        if namespace_of(record) == hub.namespace:
-            return next(_charts(record), "")
-    return ""
+    mine = [record for record in records if namespace_of(record) == hub.namespace]
+    # The last one, also if its upgrade is said to have failed.
+    newest = max(mine, key=lambda record: int(labels_of(record).get("version", "0")), default=None)
+    return next(_charts(newest), "") if newest else ""
 
 
 def _charts(record: Object) -> Iterator[str]:
