@@ -28,6 +28,8 @@ _NOT_STARTED = {"StartError", "ContainerCannotRun"}  # by the container's runtim
 _SCRIPT = (Path(__file__).parent / "_inside.py").read_bytes()
 # In a URL when it is an `exec`, so it is packed.
 PROGRAM = (
+    "import sys\nif sys.version_info < (3, 6):\n"
+    " print('{\"python\": [%d, %d]}' % sys.version_info[:2])\n sys.exit(1)\n"
     "import base64,zlib;exec(zlib.decompress(base64.b64decode('"
     + base64.b64encode(zlib.compress(_SCRIPT, 9)).decode()
     + "')).decode())"

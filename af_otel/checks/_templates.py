@@ -125,17 +125,17 @@ def tied(label: str) -> bool:
 
 def _users(context: Context, place: Pods, chart: Chart) -> Iterator[Template]:
     """The servers that z2jh's KubeSpawner makes; and those of its profiles."""
-    release = {
+    name, release = chart.value("nameOverride", "jupyterhub"), chart.value("Release.Name")
+    wanted = {
+        "app": name,
+        "app.kubernetes.io/name": name,
+        **({"release": release, "app.kubernetes.io/instance": release} if release else {}),
         **_of_release(context),
-        "release": chart.value("Release.Name"),
-        "app.kubernetes.io/instance": chart.value("Release.Name"),
-        "app": chart.value("nameOverride") or "jupyterhub",
-        "app.kubernetes.io/name": chart.value("nameOverride") or "jupyterhub",
         "app.kubernetes.io/component": "singleuser-server",
-        **_selected(place),
         **chart.value("singleuser.extraLabels", {}),
+        **_selected(place),
     }
-    labels = {key: str(value) for key, value in release.items() if value and "{" not in str(value)}
+    labels = {key: str(value) for key, value in wanted.items() if "{" not in str(value)}
     spec: dict[str, Any] = {
         "securityContext": {"fsGroup": chart.value("singleuser.fsGid", 100)},
         "imagePullSecrets": [

@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 import af_otel
 from af_otel.checks import _look, _templates
+from af_otel.checks._probe import Failed
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
 
@@ -52,41 +53,42 @@ def images_have_python(context: Context) -> Found:
                 f"image `{template.image}` ({template.where}): those before it were many"
             )
     for view in _look.views(context):
-        template = view.template
+        template, problem = view.template, view.problem
         where = f"image `{template.image}` of {template.role} ({template.where})"
-        what = ""
-        if view.problem is not None:
-            image = getattr(view.problem, "image", False)
-            if image:
-                yield Finding(
-                    "warns",
-                    f"Image `{template.image}` cannot be pulled",
-                    view.problem.where or template.where,
-                    "Pods with it do not start, with or without af-otel",
-                )
-            else:
-                yield Unchecked(
-                    f"{where}: {view.problem.what} ({view.problem.where})", view.problem.hint
-                )
-        elif view.no_shell:
-            what = f"Image `{template.image}` has no shell (`sh`)"
-        elif view.broken:
-            what = f"The Python of image `{template.image}` does not start: {view.broken}"
-        elif view.no_python:
-            what = f"Image `{template.image}` has no Python"
-        elif tuple(view.python.get("python", OLDEST)) < OLDEST:
-            version = ".".join(map(str, view.python["python"][:2]))
-            oldest = ".".join(map(str, OLDEST))
-            what = f"Python {version} of image `{template.image}` is older than {oldest}"
-        if what:
+        if isinstance(problem, Failed) and problem.image:
+            yield Finding(
+                "warns",
+                f"Image `{template.image}` cannot be pulled",
+                problem.where or template.where,
+                "Pods with it do not start, with or without af-otel",
+            )
+        elif problem is not None:
+            yield Unchecked(f"{where}: {problem.what} ({problem.where})", problem.hint)
+        elif what := _lack(view):
             yield Finding(
                 "blocks" if template.place.role == "hub" else "warns",
                 what,
                 where,
                 "Its pods start and run as before, but untraced",
-                f"# in facility.yaml, if that is as it should be: pods with it are left alone\n"
+                "# in facility.yaml, if that is as it should be: pods with it are left alone\n"
                 f"injection: {{exclude_images: ['{template.image}']}}",
             )
+
+
+def _lack(view: View) -> str:
+    """What an image lacks for us to run there."""
+    image = f"image `{view.template.image}`"
+    if view.no_shell:
+        return f"No shell (`sh`) is in {image}"
+    if view.broken:
+        return f"The Python of {image} does not start: {view.broken}"
+    if view.no_python:
+        return f"No Python is in {image}"
+    version = tuple(view.python.get("python", OLDEST))
+    if version >= OLDEST:
+        return ""
+    found, oldest = (".".join(map(str, each[:2])) for each in (version, OLDEST))
+    return f"Python {found} of {image} is older than {oldest}"
 
 
 @check("Pods and images", "Are the libraries in the images new enough to be traced?")

@@ -283,7 +283,7 @@ def test_restricted_pod_security(images, place):
 
 @pytest.mark.parametrize(
     ("image", "says"),
-    [("no_python", "has no Python"), ("python_38", "Python 3.8 of image")],
+    [("no_python", "No Python is in image"), ("python_38", "Python 3.8 of image")],
 )
 def test_an_image_that_cannot_be_traced(images, place, image, says):
     """It is named, with what to write in facility.yaml; its pods' way out is tried as well."""
