@@ -232,8 +232,13 @@ def _installed_chart(look: Look, hub: Hub) -> str:
     del look.unread[before:]
     mine = [record for record in records if namespace_of(record) == hub.namespace]
     # The last one, also if its upgrade is said to have failed.
-    newest = max(mine, key=lambda record: int(labels_of(record).get("version", "0")), default=None)
+    newest = max(mine, key=_revision, default=None)
     return next(_charts(newest), "") if newest else ""
+
+
+def _revision(record: Object) -> tuple[int, str]:
+    number = labels_of(record).get("version", "")
+    return len(number), number
 
 
 def _charts(record: Object) -> Iterator[str]:
