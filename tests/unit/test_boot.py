@@ -144,6 +144,18 @@ def test_an_imported_library_keeps_its_own_loader(tmp_path):
     assert result.stdout == "SourceFileLoader True\n"
 
 
+def test_a_library_that_is_looked_for_before_it_is_imported_is_still_waited_for(tmp_path):
+    """`importlib.util.find_spec` is how others ask whether they have it: it imports nothing."""
+    (tmp_path / "distributed.py").write_text("")
+    code = "import importlib.util as u; u.find_spec('distributed'); u.find_spec('distributed'); "
+    code += "import distributed; import importlib; importlib.reload(distributed)"
+    done = run(code, path=(SITE, tmp_path))
+
+    # This payload has no library, which is told when it is wanted, and once.
+    assert done.returncode == 0
+    assert done.stderr.count("af-otel:") == 1
+
+
 def test_a_payload_without_its_library_is_one_line(tmp_path):
     """Half a payload, as a full disk leaves it, costs tracing and nothing else."""
     (tmp_path / "distributed.py").write_text("X = 1")

@@ -160,8 +160,8 @@ class AfterImport:
         """Return the anchor's own spec with a loader that tells us when it is done."""
         if name not in self.waiting:
             return None
-        self.waiting.discard(name)
         if name == OURS:
+            self.waiting.discard(name)
             # Not before somebody asks: until then nothing of ours is on the path.
             if fits() and LIB not in sys.path:
                 sys.path.append(LIB)
@@ -171,7 +171,8 @@ class AfterImport:
             spec = find(name, path, target) if find else None
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = Then(spec.loader, self.role)
+                    # Whoever only asks whether it is there does not import it: on we wait.
+                    spec.loader = Then(spec.loader, self)
                 return spec
         return None
 
@@ -179,9 +180,9 @@ class AfterImport:
 class Then:
     """A module's own loader, and then us."""
 
-    def __init__(self, loader, role):
+    def __init__(self, loader, finder):
         self.loader = loader
-        self.role = role
+        self.finder = finder
 
     def __getattr__(self, name):
         return getattr(self.loader, name)
@@ -194,7 +195,9 @@ class Then:
         """Run the module as its own loader does, leave no trace of us in it, and start tracing."""
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
-        trace(self.role, module.__name__)
+        if module.__name__ in self.finder.waiting:
+            self.finder.waiting.discard(module.__name__)
+            trace(self.finder.role, module.__name__)
 
 
 def trace(role, anchor):
