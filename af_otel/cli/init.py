@@ -58,8 +58,9 @@ def init(
 ) -> None:
     """Find the JupyterHub, Dask and monitoring of a cluster, and write facility.yaml.
 
-    Only looks: nothing is changed in the cluster, and no Secret's content gets into the file. What
-    may not be read is said, and left to be filled in.
+    Nothing is changed in the cluster, and nothing secret gets into the file.
+
+    What may not be read is said, and left to be filled in.
     """
     from af_otel.facility import discovery
     from af_otel.facility.read import schema_text
