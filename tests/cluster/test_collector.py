@@ -80,6 +80,7 @@ def test_pods_elsewhere_are_nobody(running):
 
 def test_nodes_and_the_collector_itself_are_measured(running):
     """From the kubelets: nodes, and the facility's pods alone; and what the Collector says."""
+    running.pod("jupyter-busy", labels={"component": "singleuser-server"})
     of = f'job="{running.facility.name}/kubelet"'
 
     assert running.measured(f"node_memory_working_set_bytes{{{of}}}")

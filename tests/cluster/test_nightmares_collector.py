@@ -64,7 +64,7 @@ def test_tempo_down_for_the_whole_time_loses_nothing(running):
 
 def test_wrong_credentials_are_told(cluster, running):
     """A destination that refuses the login: its answer is in the log, the loss is counted."""
-    namespace = running.facility.namespace
+    namespace = running.facility.hub.namespace
     for item in guarded(namespace):
         cluster.apply(item)
     endpoint = f"http://guarded.{namespace}:4318"
@@ -72,7 +72,7 @@ def test_wrong_credentials_are_told(cluster, running):
     with collecting(
         cluster,
         "refused",
-        namespace=namespace,
+        namespace=namespace,  # where its Secret is
         destinations={"traces": traces},
         backends={"prometheus": True},
     ) as refused:
