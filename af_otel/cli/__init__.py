@@ -15,6 +15,7 @@ from af_otel.cli.env import env
 from af_otel.cli.init import init
 from af_otel.cli.install import install
 from af_otel.cli.logs import logs
+from af_otel.cli.overlay import overlay
 from af_otel.cli.payload import payload
 from af_otel.cli.run import run
 from af_otel.cli.status import status
@@ -69,6 +70,7 @@ app.command(rich_help_panel=_LOOK)(collect)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)
+app.command(rich_help_panel=_INJECT)(overlay)
 
 
 def main() -> None:
