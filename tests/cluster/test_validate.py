@@ -20,7 +20,7 @@ from af_otel.facility import Facility
 from af_otel.kubernetes import facts
 from af_otel.kubernetes.client import Cluster
 from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by
-from cluster import odd
+from cluster import deploy, odd
 from servers import wait_for
 
 HUB = "localhost/af-otel-test/hub:1"
@@ -147,13 +147,15 @@ NETWORKING = "networking.k8s.io/v1"
 # --- a facility that is as it should be ---
 
 
-def test_a_facility_as_its_charts_deploy_it_can_be_installed(facility_on_cluster, place, tmp_path):
+def test_a_facility_as_its_charts_deploy_it_can_be_installed(images, place, tmp_path):
     """Nothing is in the way, every check was carried out, and no probe is left."""
-    facility = described(place, hub={"namespace": "jhub"}, scrape={"hub": True})
-    facility["destinations"] = described(place)["destinations"]
-    cluster = facility_on_cluster.cluster
-    asked = command(facility, tmp_path, cluster.kubeconfig, "--json")
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+    cluster = images
+    with cluster.namespace("validate-hub") as hub:
+        deploy.deploy(cluster, hub, release=hub)
+        facility = described(place, hub={"namespace": hub}, scrape={"hub": True})
+        asked = command(facility, tmp_path, cluster.kubeconfig, "--json")
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+        assert left_behind(cluster, hub) == left_behind(cluster, place) == []
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert report["ok"]
@@ -161,7 +163,6 @@ def test_a_facility_as_its_charts_deploy_it_can_be_installed(facility_on_cluster
     metrics = [each for each in report["findings"] if each["check"] == "hub-metrics-are-readable"]
     assert "answered 403" in metrics[0]["where"]
     assert "read:metrics" in metrics[0]["mend"]
-    assert left_behind(cluster, "jhub") == left_behind(cluster, place) == []
 
 
 # --- rights ---
@@ -405,6 +406,7 @@ def test_a_secret_that_is_missing_or_lacks_a_key(images, place):
         ("http://nobody.{place}:4318", "has a name that the cluster does not know"),
         ("http://sink.{place}:8081", "cannot be reached|does not listen"),
         ("https://sink.{place}:8080", "speaks no TLS"),
+        ("https://kubernetes.default:443", "do not trust each other"),
     ],
 )
 def test_an_address_that_is_wrong(images, place, endpoint, says):
