@@ -394,7 +394,7 @@ def test_metrics_count_what_was_done(facility, visit):
     for query, least in (
         (cells, before + 4),
         ('sum(jupyter_cell_duration_seconds_count{jupyter_cell_status="error"})', 1),
-        ('sum(jupyterhub_server_spawn_duration_seconds_count{jupyterhub_spawn_outcome="ok"})', 1),
+        ('sum(jupyterhub_spawn_duration_seconds_count{jupyterhub_spawn_outcome="ok"})', 1),
     ):
         wait_for(lambda: prometheus.total(query) >= least, query, timeout=60)  # noqa: B023
     series = httpx.get(

@@ -64,7 +64,7 @@ def test_every_hop_of_a_session_is_proven(proven):
 def test_every_metric_counted_what_was_done(proven):
     """One spawn, each cell, all tasks: nothing is sampled away."""
     assert {metric["metric"]: metric["increase"] for metric in proven["metrics"]} == {
-        "jupyterhub.server.spawn.duration": 1,
+        "jupyterhub.spawn.duration": 1,
         "jupyter.cell.duration": CELLS,
         "dask.task.duration": TASKS,
     }

@@ -35,8 +35,9 @@ _TASK = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _SESSION = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 604800)
 _COUNT = (1, 10, 100, 1e3, 1e4, 1e5, 1e6)
 
+# Not `jupyterhub.server.spawn.duration`: in Prometheus the hub's own metric has that name.
 SPAWN_DURATION: Final = Instrument(
-    "jupyterhub.server.spawn.duration",
+    "jupyterhub.spawn.duration",
     "s",
     "From a user's wish for a server to its answer, or to the failure",
     _SPAWN,
