@@ -86,6 +86,7 @@ class Step:
         result = subprocess.run(
             [python, "-c", SEEN],
             env={"PYTHONPATH": self.path() if path is None else path, **env},
+            cwd=self.home.parent,
             capture_output=True,
             text=True,
             check=False,
@@ -184,6 +185,15 @@ def test_a_path_of_the_pods_own_hides_the_images_as_ever(step, own, path):
     step.run(PYTHONPATH=own)
     _, handed_on, _ = step.seen(path=step.path(own=path))
     assert handed_on == (own if path.startswith("$") else path).split(":")
+
+
+@pytest.mark.parametrize("version", [v for v in TRACED + UNTOUCHED if v in installed()])
+def test_an_empty_path_of_the_pods_own_is_none(step, own, version):
+    """It hides the image's, and the end that it leaves behind ours is not the working directory."""
+    step.run(PYTHONPATH=own)
+    python = installed()[version]
+    search, handed_on, _ = step.seen(python, path=f"{step.home}:")
+    assert (search, handed_on) == (step.seen(python, path="")[0], [])
 
 
 def test_without_a_path_in_the_image_nothing_is_added(step):

@@ -34,6 +34,12 @@ def _put_back(here):
     written = os.environ.get("PYTHONPATH", "")
     hidden = here + "/image"
     unresolved = "$" + "(PYTHONPATH)"
+    if written == here + os.pathsep and sys.version_info[0] > 2:
+        # The pod's own is empty, which is none; its end would be the working directory.
+        os.environ["PYTHONPATH"] = here
+        at = sys.path.index(here) + 1
+        if sys.path[at] == os.getcwd():
+            del sys.path[at]
     if hidden not in written and unresolved not in written:
         return
     try:

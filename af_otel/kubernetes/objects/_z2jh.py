@@ -89,7 +89,7 @@ def _env_by_name(facility: Facility, own: Mapping[str, Any]) -> Values:
     if path is None or _is_our_path(path):
         return {**env, PATH: path or f"{_pod.HOME}:{_pod.IMAGES_OWN}"}
     if isinstance(path, str):
-        return {**env, PATH: f"{_pod.HOME}:{path}"}
+        return {**env, PATH: f"{_pod.HOME}:{path}" if path else _pod.HOME}
     # The charts and KubeSpawner put this one first.
     renamed = {key: value for key, value in path.items() if key != "name"}
     return {_OWN_PATH: renamed, **env, PATH: f"{_pod.HOME}:$({_OWN_PATH})"}
