@@ -6,20 +6,19 @@ import argparse
 import contextlib
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])
 
-from cluster import deploy, images  # noqa: E402
-from cluster.cluster import Cluster, lacking  # noqa: E402
+from cluster import deploy  # noqa: E402
+from cluster.cluster import Cluster, clusters, lacking  # noqa: E402
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
-    default = Path(tempfile.gettempdir()) / "af-otel-cluster"
+    default = clusters() / "own"
     parser.add_argument("--state", type=Path, default=default, help="where all its files are")
-    parser.add_argument("--bare", action="store_true", help="without a facility")
+    parser.add_argument("--bare", action="store_true", help="without a facility and its images")
     parser.add_argument("--detach", action="store_true", help="leave it running")
     parser.add_argument("--down", action="store_true", help="remove one that was left running")
     parser.add_argument("--possible", action="store_true", help="say whether it could be built")
@@ -41,11 +40,9 @@ def main() -> int:
     done = False
     try:
         cluster.down()  # what a killed one has left
-        cluster.up(keep=options.detach)
-        images.load_servers(cluster.node)
+        cluster.up(keep=options.detach, bare=options.bare)
         print(f"KUBECONFIG={cluster.kubeconfig}", flush=True)
         if not options.bare:
-            deploy.load_images(cluster)
             facility = deploy.deploy(cluster)
             print(f"hub: {facility.url} (any user, password {facility.password})", flush=True)
         done = True

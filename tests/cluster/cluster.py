@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
 import ssl
 import tempfile
 import urllib.request
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import kubernetes
 import yaml
 
 from af_otel.local import servers
-from cluster import images, parts, recipes
+from cluster import catalog, images, parts, recipes
 from cluster.node import HOSTNAME, Node, NodeFailed
 from servers import wait_for
 
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parent / "manifests"
 PROGRAMS = ("containerd", "runc", "ctr", "iptables", "conntrack", "nsenter", "unshare", "ip")
 MANAGER = "af-otel-tests"
+PREFIX = "t-"  # short, as sockets lie below: the kernel takes 107 characters
+
+
+def clusters() -> Path:
+    """Where clusters have their files: beside the images, which they share by links."""
+    return servers.cache().parent / "clusters"
 
 
 def lacking(*, built: bool = True) -> str:
@@ -71,15 +77,15 @@ class Cluster:
 
     # --- the API ---
 
-    @cached_property
+    @functools.cached_property
     def client(self) -> kubernetes.client.ApiClient:
         return kubernetes.config.new_client_from_config(str(self.kubeconfig))
 
-    @cached_property
+    @functools.cached_property
     def core(self) -> kubernetes.client.CoreV1Api:
         return kubernetes.client.CoreV1Api(self.client)
 
-    @cached_property
+    @functools.cached_property
     def api(self) -> kubernetes.dynamic.DynamicClient:
         """For every kind, custom ones included."""
         cache = self.state / f"discovery-{os.getpid()}.json"
@@ -140,7 +146,7 @@ class Cluster:
             packed.path.unlink()
 
     def has_image(self, name: str) -> bool:
-        return name in self.node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").split()
+        return images.full_name(name) in images.known(self.node)
 
     def stop_api(self) -> None:
         """Let the API be away; what runs on the node goes on."""
@@ -173,12 +179,16 @@ class Cluster:
 
     # --- up and down ---
 
-    def up(self, *, keep: bool = False) -> None:
-        """Start everything; unless `keep`, it ends with this process, however that ends."""
+    def up(self, *, keep: bool = False, bare: bool = False) -> None:
+        """Start everything; unless `keep`, it ends with this process, however that ends.
+
+        A `bare` one has no images but its own.
+        """
         self.state.mkdir(parents=True, exist_ok=True)
         self.node.up(keep=keep)
         parts.write_certificates(self.node)
-        parts.start_containerd(self.node)
+        start = functools.partial(parts.start_containerd, self.node)
+        start() if bare else catalog.provide(self.node, start)
         parts.start_api(self.node)
         self._ready("apiserver", self.api_is_ready)
         parts.start_others(self.node)
@@ -208,14 +218,16 @@ def system_objects() -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def running(directory: Path, prefix: str) -> Iterator[Cluster]:
-    """A new cluster somewhere below `directory`; those of killed runs there are removed first."""
-    for state in directory.glob(f"{prefix}*"):
+def running(*, bare: bool = False) -> Iterator[Cluster]:
+    """A new cluster; what killed runs have left of theirs is removed first."""
+    directory = clusters()
+    directory.mkdir(parents=True, exist_ok=True)
+    for state in directory.glob(f"{PREFIX}*"):
         if Node(state).is_left_over():
             Cluster.at(state).down()
-    cluster = Cluster.at(Path(tempfile.mkdtemp(prefix=prefix, dir=directory)))
+    cluster = Cluster.at(Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory)))
     try:
-        cluster.up()
+        cluster.up(bare=bare)
         yield cluster
     finally:
         cluster.down()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
-
-PREFIX = "af-otel-cluster-"
 
 
 def pytest_collection_modifyitems(items):
@@ -22,7 +19,6 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def cluster():
     """A Kubernetes of one node; `AF_OTEL_TEST_KUBECONFIG` names one of ours that runs already."""
-    from cluster import images
     from cluster.cluster import Cluster
 
     named = os.environ.get("AF_OTEL_TEST_KUBECONFIG")
@@ -30,14 +26,13 @@ def cluster():
         yield Cluster.named(Path(named))
         return
     with started() as cluster:
-        images.load_servers(cluster.node)
         yield cluster
 
 
 @pytest.fixture
 def own_cluster():
-    """A cluster of this test alone, which may do to it what it likes."""
-    with started() as cluster:
+    """A cluster of this test alone, which may do to it what it likes; it has no images."""
+    with started(bare=True) as cluster:
         yield cluster
 
 
@@ -46,11 +41,10 @@ def facility_on_cluster(cluster):
     """A hub with its proxy and Dask Gateway in the namespace `jhub`, shared by the tests."""
     from cluster import deploy
 
-    deploy.load_images(cluster)
     return deploy.deploy(cluster)
 
 
-def started():
+def started(*, bare=False):
     """A context manager: a new cluster, gone at the end. Skips where there can be none."""
     from cluster.cluster import lacking, running
 
@@ -59,4 +53,4 @@ def started():
         pytest.fail(reason)
     if reason:
         pytest.skip(reason)
-    return running(Path(tempfile.gettempdir()), PREFIX)
+    return running(bare=bare)

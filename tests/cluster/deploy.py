@@ -18,7 +18,7 @@ import kubernetes
 import yaml
 from jupyters import Jupyter
 
-from cluster import images, recipes
+from cluster import catalog
 from cluster.cluster import MANIFESTS
 from servers import wait_for
 
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
     from cluster.cluster import Cluster
 
-HUB = "localhost/af-otel-test/hub:1"
-USER = "localhost/af-otel-test/user:1"
-PROXY = "localhost/af-otel-test/proxy:1"
-NETWORK_TOOLS = "localhost/af-otel-test/network-tools:1"
+USER = catalog.USER  # the image of users and of their Dask
 TOKENS = (
     "password",
     "hub.config.ConfigurableHTTPProxy.auth_token",
@@ -101,17 +98,8 @@ class DeployedFacility:
 
 
 def load_images(cluster: Cluster) -> None:
-    """Have the node know the facility's images; made if this machine has not made them yet."""
-    wanted = {
-        NETWORK_TOOLS: lambda: ([recipes.base()], {}),
-        PROXY: lambda: ([recipes.base(), recipes.proxy()], {}),
-        HUB: lambda: recipes.image("hub"),
-        USER: lambda: recipes.image("user"),
-    }
-    for name, recipe in wanted.items():
-        if not cluster.has_image(name):
-            layers, settings = recipe()
-            images.load(cluster.node, name, layers, **settings)
+    """Have a cluster that was started bare know the facility's images."""
+    catalog.load(cluster.node)
 
 
 def deploy(

@@ -138,11 +138,16 @@ def load_pause(node: Node, state: Path) -> None:
     packed.path.unlink()
 
 
-def load_servers(node: Node) -> None:
-    """Our own builds of what facilities run, under the names of the images elsewhere."""
-    for name, (server, path) in SERVERS.items():
-        load_static(node, name, servers.find(server).path, path)
-
-
 def load_coredns(node: Node) -> None:
     load_static(node, COREDNS, servers.find("coredns").path, "/coredns")
+
+
+def known(node: Node) -> set[str]:
+    """The full names of all images that the node knows."""
+    return set(node.run("ctr", "-n", "k8s.io", "images", "ls", "-q").split())
+
+
+def full_name(name: str) -> str:
+    """With the registry that is meant where none is named."""
+    first = name.partition("/")[0]
+    return name if "." in first or ":" in first or first == "localhost" else f"docker.io/{name}"

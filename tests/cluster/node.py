@@ -36,34 +36,6 @@ KUBELETS_SETTINGS = {
     "kernel/keys/root_maxbytes": "25000000",
 }
 
-# Process 1. With SIGCHLD ignored, the kernel reaps what others leave to it.
-INIT = """
-set -e
-mount --make-rshared /
-mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/writes
-for directory in /var/lib /var/log; do
-    writes=/run/writes/$(basename $directory)
-    mkdir -p $writes/upper $writes/work
-    mount -t overlay overlay -o lowerdir=$directory,upperdir=$writes/upper,workdir=$writes/work \
-        $directory
-done
-mkdir -p /tmp/hostpath_pv
-mount --bind {state}/volumes /tmp/hostpath_pv
-for setting in {settings}; do
-    mount --bind {state}/sysctl/$setting /proc/sys/$setting
-done
-hostname {hostname}
-ip link set lo up
-sysctl -qw net.ipv4.ip_forward=1
-ip link add {bridge} type bridge
-ip addr add {address}/24 dev {bridge}
-ip link set {bridge} up
-trap '' CHLD
-touch {state}/init-done
-exec sleep infinity
-"""
-
 
 class NodeFailed(AssertionError):
     """The node, or something on it, did not start."""
@@ -88,6 +60,10 @@ class Node:
     @property
     def link(self) -> int:
         return int((self.state / "link").read_text())
+
+    @property
+    def link_name(self) -> str:
+        return f"afotel{self.link}"
 
     @property
     def address(self) -> str:
@@ -122,18 +98,14 @@ class Node:
             file.write_text(value + "\n")
         if not Path("/proc/sys/net/bridge").exists():
             subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
-        script = INIT.format(
-            state=shlex.quote(str(self.state)),
-            settings=" ".join(s for s in KUBELETS_SETTINGS if Path("/proc/sys", s).exists()),
-            hostname=HOSTNAME,
-            bridge=BRIDGE,
-            address=BRIDGE_ADDRESS,
-        )
+        settings = [one for one in KUBELETS_SETTINGS if Path("/proc/sys", one).exists()]
+        script = Path(__file__).with_name("node.sh")
         with (self.logs / "node.log").open("ab") as log:
             process = subprocess.Popen(
                 [
                     *("unshare", "--net", "--mount", "--pid", "--uts", "--ipc"),
-                    *("--fork", "--mount-proc", "--kill-child", "sh", "-c", script),
+                    *("--fork", "--mount-proc", "--kill-child", "sh", script),
+                    *(self.state, HOSTNAME, BRIDGE, BRIDGE_ADDRESS, *settings),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -195,6 +167,14 @@ class Node:
         if done.returncode != 0:
             raise NodeFailed(f"`{shlex.join(map(str, command))}`: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def can(self, *command: str | Path) -> bool:
+        """Whether a program ends well on the node."""
+        try:
+            self.run(*command)
+        except NodeFailed:
+            return False
+        return True
 
     def start(self, name: str, *command: str | Path) -> None:
         """Start a server on the node; its words are in `logs`."""

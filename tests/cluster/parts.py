@@ -65,14 +65,13 @@ def write_certificates(node: Node) -> None:
 
 
 def start_containerd(node: Node) -> None:
-    (node.state / "cni").mkdir()
+    (node.state / "cni").mkdir(exist_ok=True)
     network = node.state / "cni" / "10-pods.conflist"
     network.write_text(json.dumps(_pod_network(node)))
     config = node.state / "containerd.toml"
     config.write_text(CONTAINERD.format(state=node.state, pause=images.PAUSE, cni=CNI))
     node.start("containerd", "containerd", "-c", config)
-    socket = Path(f"/proc/{node.init}/root/run/containerd/containerd.sock")
-    wait_for(socket.exists, "containerd answers", 60)
+    wait_for(lambda: node.can("ctr", "version"), "containerd answers", 60)
     images.load_pause(node, node.state)
 
 

@@ -114,9 +114,9 @@ def _made(name: str, make: Callable[[Path], None], *inputs: object) -> Layer:
     recipe = hashlib.sha256(repr((inputs, inspect.getsource(_pack))).encode()).hexdigest()[:12]
     directory = servers.cache().parent / "images" / f"{name}-{recipe}"
     if not directory.is_dir():
-        with exclusive(directory.parent / f".{name}.lock", _say):
+        with exclusive(directory.parent / f".{name}.lock", say):
             if not directory.is_dir():
-                _say(f"making the image layer `{name}`")
+                say(f"making the image layer `{name}`")
                 with unfinished(directory) as building:
                     tree = building / "tree"
                     tree.mkdir()
@@ -251,5 +251,5 @@ def _copy_proxy(program: Path, tree: Path) -> None:
     )
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(f"af-otel: {text}", file=sys.stderr)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 import af_otel.kubernetes.client
+from cluster.node import Node
 from servers import wait_for
 
 COMPUTE = """
@@ -159,45 +160,66 @@ def test_a_users_server_computes_with_dask(facility_on_cluster):
         facility.stop_server("deployed")
 
 
-@pytest.fixture
-def before():
-    return left_on_machine()
-
-
-def left_on_machine():
-    """What a cluster could leave: links, mounts, control groups, rules."""
-    links = json.loads(subprocess.run(["ip", "-j", "link"], check=True, capture_output=True).stdout)
-    rules = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
-    return {
-        "links": sorted(link["ifname"] for link in links),
-        "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
-        "groups": sorted(str(path) for path in CGROUPS.glob("*/af-otel-*")),
-        "rules": re.findall(r"^-A.*", rules, re.MULTILINE),
-    }
-
-
-def test_a_clusters_end_leaves_nothing(before, own_cluster):
+def test_a_clusters_end_leaves_nothing(own_cluster):
     """The API may be away for a while; after `down` no process, mount, link or rule is there."""
     with own_cluster.namespace("last") as namespace:
         own_cluster.stop_api()
         assert not own_cluster.api_is_ready()
         own_cluster.start_api()
         assert own_cluster.core.read_namespace(namespace)
-    state = str(own_cluster.state)
-    assert of(state)
-    assert left_on_machine() != before
+    state, link, group = own_cluster.state, own_cluster.node.link_name, own_cluster.node.cgroup
+    assert on_machine(state, link, group)
 
     own_cluster.down()
 
-    assert not of(state)
-    assert not own_cluster.state.exists()
-    assert left_on_machine() == before
+    assert not state.exists()
+    assert not on_machine(state, link, group)
 
 
-def of(state):
-    """The processes that have the cluster's directory in their command line."""
-    return [
+def test_a_killed_run_leaves_only_files(cluster, tmp_path):
+    """Killed with no chance to clean up, a run takes its node along; the next removes the files."""
+    code = (
+        "import sys, time; from pathlib import Path; from cluster.node import Node; "
+        "node = Node(Path(sys.argv[1])); node.up(keep=False); node.start('x', 'sleep', '600'); "
+        "print('up', flush=True); time.sleep(600)"
+    )
+    node = Node(tmp_path / "node")
+    node.state.mkdir()
+    path = os.pathsep.join(sys.path)
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(node.state)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    try:
+        assert run.stdout.readline() == b"up\n"
+        link = node.link_name
+        assert on_machine(node.state, link, node.cgroup)
+    finally:
+        run.kill()
+        run.wait()
+    wait_for(node.is_left_over, "the node is gone")
+    wait_for(lambda: link not in links(), "its link is gone")
+    node.down()
+    assert not on_machine(node.state, link, node.cgroup)
+    assert not node.state.exists()
+
+
+def on_machine(state, link, group):
+    """What of a cluster there is on this machine, besides its files."""
+    of_state = [
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if any(state in word for word in process.info["cmdline"] or ())
+        if any(str(state) in word for word in process.info["cmdline"] or ())
+        and process.pid != os.getpid()
     ]
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(state) in line]
+    groups = [path for path in CGROUPS.glob("**/af-otel-*") if path.name == group]
+    rules = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
+    named = [line for line in rules.splitlines() if link in line.split()]
+    return [*of_state, *mounts, *groups, *named, *(links() & {link})]
+
+
+def links():
+    listed = subprocess.run(["ip", "-j", "link"], check=True, capture_output=True).stdout
+    return {link["ifname"] for link in json.loads(listed)}
