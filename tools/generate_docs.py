@@ -1,4 +1,4 @@
-"""Write what docs/ has of the code: names of telemetry, and the fields of facility.yaml.
+"""Write what docs/ has of the code: names of telemetry, fields of facility.yaml, checks.
 
 python tools/generate_docs.py [--check]
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes, metrics, services, spans
 
+from af_otel.checks import run
 from af_otel.facility.read import schema_text
 from af_otel.facility.reference import reference
 
@@ -85,7 +87,34 @@ def page() -> str:
     )
 
 
+CHECKS = """# Checks: every one
+
+Made by `tools/generate_docs.py` from `af_otel/checks`: change it there. `af-otel validate` runs
+them all, and so does `install` before it changes anything; `--only` and `--skip` choose by name.
+Those marked with a star also run on files, with `--offline`.
+"""
+
+
+def checks() -> str:
+    """What is checked, why, and how."""
+    parts = [CHECKS.strip()]
+    for group, members in groupby(run.chosen(), key=lambda each: each.group):
+        parts.append(f"## {group}")
+        for reason, alike in groupby(members, key=lambda each: each.reason):
+            rows = [
+                (
+                    f"`{each.name}`" + (" ★" if each.source == "files" else ""),
+                    each.asks,
+                    " ".join((each.function.__doc__ or "").split()),
+                )
+                for each in alike
+            ]
+            parts += [reason, table(("check", "asks", "how"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
 PAGES = {
+    "checks.md": checks,
     "telemetry.md": page,
     "facility.md": reference,
     "facility.schema.json": schema_text,

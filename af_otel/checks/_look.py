@@ -53,6 +53,7 @@ class View:
     opened: float | None = None  # seconds after which a way to the Collector was opened
     target: str = ""
     created: str = ""  # the API server's clock
+    made: float = 0.0  # ours, at that moment
     seen: float = 0.0  # our clock, when the script had ended
     notes: list[str] = field(default_factory=list)
 
@@ -139,7 +140,7 @@ def _by_pod(context: Context, view: View, target: _egress.Target) -> None:
     name = probes.name(template.place.role)
     _egress.refuse_adoption(context, template)
     probe = probes.start(pod(template, name, target.address))
-    view.created = probe.created
+    view.created, view.made = probe.created, probe.made
 
     def open_a_way(running: float) -> None:
         if view.opened is None and running > _OPENED and target.peer is not None:

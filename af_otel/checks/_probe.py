@@ -146,6 +146,7 @@ class Probe:
     probes: Probes
     ref: Ref
     created: str  # by the API server's clock
+    made: float = field(default_factory=time.time)  # by ours
     began: float = field(default_factory=time.monotonic)
 
     def ended(self, container: str, *, meanwhile: Callable[[float], None] | None = None) -> Ended:

@@ -26,27 +26,13 @@ _NODES = "kube-node-lease"
 @check("Cluster", "Do the clocks of nodes, API server and this machine agree?")
 def clocks_agree(context: Context) -> Iterator[Finding | Unchecked]:
     """Nodes' by their leases, pods' by probes, the API server's by what it wrote on those."""
-    cluster = context.live
-    ahead: dict[str, float] = {}
-    views = [view for view in _look.views(context) if view.found]
-    for view in views:
-        if (clock := (view.found or {}).get("clock")) is not None:
-            apart = float(clock) - view.seen
-            ahead.setdefault(f"the node of a probe for {view.template.role}", apart)
+    ahead = dict(_of_probes(context))
     try:
-        leases = cluster.list("Lease", "coordination.k8s.io/v1", _NODES)
+        ahead |= _of_nodes(context)
     except AfOtelError as error:
         yield Unchecked(f"the nodes' clocks: {error.what}", error.hint)
-        leases = []
-    now = time.time()
-    for lease in leases:
-        if renewed := lease["spec"].get("renewTime"):
-            apart = _seconds(renewed) - now
-            # An old lease is a node that is gone, or a clock behind: the node's state says which.
-            if apart > 0 or -apart > _HEARTBEAT:
-                ahead[f"node `{lease['metadata']['name']}`"] = apart
-    if not views and not leases:
-        yield Unchecked("no probe ran, and no lease of a node may be read")
+        if not ahead:
+            yield Unchecked("the pods' clocks: no probe ran")
     for whose, apart in ahead.items():
         if abs(apart) > APART:
             yield Finding(
@@ -56,6 +42,27 @@ def clocks_agree(context: Context) -> Iterator[Finding | Unchecked]:
                 "Spans of a session would be out of order, and samples from the future refused",
                 "timedatectl set-ntp true",
             )
+
+
+def _of_probes(context: Context) -> Iterator[tuple[str, float]]:
+    for view in _look.views(context):
+        if view.created:
+            yield "the API server", _seconds(view.created) - view.made
+        if (clock := (view.found or {}).get("clock")) is not None:
+            yield f"the node of a probe for {view.template.role}", float(clock) - view.seen
+
+
+def _of_nodes(context: Context) -> dict[str, float]:
+    ahead = {}
+    leases = context.live.list("Lease", "coordination.k8s.io/v1", _NODES)
+    now = time.time()
+    for lease in leases:
+        if renewed := lease["spec"].get("renewTime"):
+            apart = _seconds(renewed) - now
+            # An old one is a node that is gone, or a clock behind: that node's state says which.
+            if apart > 0 or -apart > _HEARTBEAT:
+                ahead[f"node `{lease['metadata']['name']}`"] = apart
+    return ahead
 
 
 def _side(apart: float) -> str:

@@ -74,7 +74,7 @@ def test_charts_within_a_chart(tmp_path):
     assert found(report) == [
         (
             "blocks",
-            "nothing-switches-us-off",
+            "environment-is-left-to-us",
             "`daskhub.jupyterhub.hub.extraEnv.OTEL_SDK_DISABLED`",
         ),
         (

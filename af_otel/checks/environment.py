@@ -1,0 +1,76 @@
+"""What the facility sets itself wins, variables as well as annotations: also where that sends
+telemetry elsewhere, or switches it off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from af_otel.checks._registry import check
+from af_otel.checks.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from af_otel.checks.context import Context
+
+# What tells the Collector whose a pod is.
+_OUR_ANNOTATIONS = ("af-otel.io/session-id", "af-otel.io/user-hash")
+
+
+@check("Hub and Dask", "Does the facility set variables or annotations of ours?", source="files")
+def environment_is_left_to_us(context: Context) -> Iterator[Finding]:
+    """Variables and annotations of ours that the facility sets itself."""
+    context.configured("jupyterhub", "dask-gateway")
+    found = [
+        (chart.at(f"{key}.{name}"), name, value, key.split(".")[0])
+        for chart in context.charts
+        for key in ("hub.extraEnv", "singleuser.extraEnv", "gateway.backend.environment")
+        for name, value in _pairs(chart.value(key, {}))
+    ]
+    for setting in context.settings:
+        if setting.name.endswith("Spawner.environment") and isinstance(setting.value, dict):
+            found += [
+                (setting.where, str(name), value, "singleuser")
+                for name, value in setting.value.items()
+            ]
+    for where, name, value, whose in found:
+        if name in {"OTEL_SDK_DISABLED", "AF_OTEL_DISABLED"} and str(value).lower() in _TRUE:
+            yield Finding(
+                "blocks" if whose == "hub" else "warns",
+                f"`{name}` is set for {_WHOSE[whose]}: nothing there is traced",
+                where,
+                "The facility's own setting wins",
+                f"# remove `{name}` there",
+            )
+        elif name == "OTEL_EXPORTER_OTLP_ENDPOINT":
+            yield Finding(
+                "warns",
+                f"`{name}` is set for {_WHOSE[whose]}: telemetry goes there, not to our Collector",
+                f"{where}: `{value}`",
+                "The facility's own setting wins; redaction and sampling are the Collector's",
+                f"# remove `{name}` there, or make that server one of `destinations`",
+            )
+    for setting in context.settings:
+        if setting.name.endswith("Spawner.extra_annotations") and isinstance(setting.value, dict):
+            for name in _OUR_ANNOTATIONS:
+                if name in setting.value:
+                    yield Finding(
+                        "warns",
+                        f"Users' pods get an annotation `{name}` from the facility",
+                        setting.where,
+                        "The Collector believes it: all sessions would look like one",
+                        "# remove it there: the hub's instrumentation sets it for each server",
+                    )
+
+
+_TRUE = {"true", "1", "yes", "on"}
+_WHOSE = {"hub": "the hub", "singleuser": "users' pods", "gateway": "Dask's pods"}
+
+
+def _pairs(env: object) -> Iterator[tuple[str, object]]:
+    if isinstance(env, dict):
+        yield from env.items()
+    for each in env if isinstance(env, list) else ():
+        if isinstance(each, dict):
+            yield str(each.get("name")), each.get("value")
