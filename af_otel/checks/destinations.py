@@ -14,6 +14,7 @@ from af_otel.checks import _answers, _listener
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, NotChecked, Unchecked
 from af_otel.facility.model import PROMETHEUS, TEMPO
+from af_otel.kubernetes.pods import is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +62,18 @@ def _destinations(context: Context) -> Iterator[tuple[str, str]]:
     found = {"traces": destinations.traces.endpoint}
     if destinations.metrics.remote_write:
         found["metrics"] = destinations.metrics.remote_write.endpoint
-    own = {f"{name}.{facility.namespace}" for name in (TEMPO, PROMETHEUS)}
+    own = {f"{name}.{facility.namespace}": name for name in (TEMPO, PROMETHEUS)}
     for signal, endpoint in found.items():
-        host = httpx.URL(endpoint).host
-        if host not in own or context.objects.list("Pod", "v1", facility.namespace):
+        name = own.get(httpx.URL(endpoint).host)
+        if name is None or _runs(context, name):
             yield signal, endpoint
+
+
+def _runs(context: Context, name: str) -> bool:
+    """Whether a backend of ours serves; one of an install that was interrupted does not yet."""
+    chosen = {"matchLabels": {"app.kubernetes.io/name": name}}
+    found = context.objects.list("Pod", "v1", context.facility.namespace, chosen)
+    return any(map(is_ready, found))
 
 
 def _offered(url: str, content: dict[str, Any]) -> tuple[int, str]:
