@@ -69,7 +69,7 @@ def tempo(facility: Facility) -> Server:
 def prometheus(facility: Facility) -> Server:
     """Prometheus that is written to and scrapes nothing: the Collector does."""
     config = _config("prometheus.yaml")
-    del config["scrape_configs"]
+    config.pop("scrape_configs", None)
     return Server(
         name=PROMETHEUS,
         image=facility.backends.images.prometheus,
