@@ -94,15 +94,24 @@ def test_nodes_and_the_collector_itself_are_measured(running):
     assert own[0]["metric"]["instance"] == running.collector()["metadata"]["name"]
 
 
-def test_metrics_of_hub_and_dask_are_scraped(cluster, facility_on_cluster):
-    """A real hub's own metrics, in the names and labels that JupyterHub 6 has; a pod that does not
-    answer is told by `up`.
-    """
+def test_hub_is_scraped_with_its_token(cluster, facility_on_cluster):
+    """A real hub's own metrics, which are for who has a token; in the labels of JupyterHub 6."""
     namespace = facility_on_cluster.namespace
-    with collecting(cluster, "scraper", hub={"namespace": namespace}) as made:
-        job = f'job="{made.facility.name}/jupyterhub"'
-        assert made.measured(f"up{{{job}}}")
-        found = made.measured(f"jupyterhub_server_spawn_duration_seconds_count{{{job}}}")
+    with cluster.namespace("scraper") as own:
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "hub-metrics", "namespace": own},
+            "stringData": {"token": facility_on_cluster.token},
+        }
+        cluster.apply(secret)
+        scrape = {"interval": "2s", "hub_token": {"secret": "hub-metrics", "key": "token"}}
+        hub = {"namespace": namespace}
+        with collecting(cluster, "scraped", namespace=own, hub=hub, scrape=scrape) as made:
+            job = f'job="{made.facility.name}/jupyterhub"'
+            assert made.measured(f"up{{{job}}} == 1")
+            name = "jupyterhub_server_spawn_duration_seconds_count"
+            found = made.measured(f'{name}{{{job},status!=""}}')
 
-    assert {series["metric"]["status"] for series in found} >= {"success", "failure"}
+    assert {series["metric"]["status"] for series in found} >= {"success", "failure", "error"}
     assert all(series["metric"]["instance"].startswith("hub-") for series in found)

@@ -335,6 +335,17 @@ def test_calls_between_services_are_counted(tmp_path):
     assert exemplars[0]["exemplars"][0]["labels"]["trace_id"] == call["traceId"]
 
 
+def test_collector_tells_of_itself(tmp_path):
+    """Its own numbers go where all metrics go, as those of its pod."""
+    with running_prometheus(tmp_path / "prometheus") as prometheus:
+        env = {"AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url, "AF_OTEL_INSTANCE": "pod-1"}
+        with running_gateway(tmp_path / "gateway", env):
+            query = 'otelcol_exporter_queue_capacity{job="testing/collector",instance="pod-1"}'
+            found = wait_for(lambda: prometheus.query(query), "its own metrics")
+
+    assert "otlp_grpc/journal" in {series["metric"]["exporter"] for series in found}
+
+
 def test_names_and_state_lose_what_may_be_secret(tmp_path):
     """Queries and logins inside a span's name, and the trace's state, are taken out."""
     with running_store(tmp_path / "store") as store:
