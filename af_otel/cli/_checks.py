@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from af_otel.cli._story import count
+from af_otel.backends.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

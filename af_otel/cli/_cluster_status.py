@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from af_otel.backends.words import count
 from af_otel.cli._page import page
 from af_otel.cli._plan import place
-from af_otel.cli._story import count
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _ago(applied: str) -> str:
 
 
 def _since(seconds: float) -> str:
-    from af_otel.cli._story import duration
+    from af_otel.backends.words import duration
 
     return f"{duration(max(1.0, round(seconds)))} ago"
 

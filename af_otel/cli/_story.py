@@ -5,23 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from af_otel_semconv import attributes as names
-from af_otel_semconv import services, spans
+from af_otel_semconv import services
 from rich.table import Table
 from rich.text import Text
 
 from af_otel.backends.story import Fold, Node, State, Story, fold
+from af_otel.backends.words import (
+    KEEP_SPANS,
+    KEEP_TRACES,
+    duration,
+    errors,
+    facts,
+    folded,
+    kind,
+    remarks,
+    title,
+)
 from af_otel.cli._page import PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEEP_SPANS = 6  # siblings of one name that are told one by one
-KEEP_TRACES = 20  # the same for the traces of a session
 _BAR = 24  # columns
 _BARS_FROM = 110  # columns; a narrower terminal needs all of them for words
 _OTHERS = 14 + 8 + 8 + 4 * 2  # columns of service, times and the space between
-_SECOND, _MINUTE, _HOUR, _DAY = 0.9995, 60, 3600, 86400  # below the first, no 1000 ms
 
 _STYLES = {
     services.JUPYTERHUB: "blue",
@@ -30,6 +37,7 @@ _STYLES = {
     services.DASK_SCHEDULER: "green",
     services.DASK_WORKER: "yellow",
 }
+_SORTS = {"failed": "bold red", "open": "bold yellow", "less": "red", "plain": "dim", "link": "dim"}
 
 
 def heading(story: Story) -> Iterator[Text]:
@@ -40,16 +48,9 @@ def heading(story: Story) -> Iterator[Text]:
     )
     # The reader's own clock: nobody knows by heart what a cell's time was in UTC.
     began = datetime.fromtimestamp(story.start / 1e9).astimezone()
-    facts = Text(
-        f"{began:%Y-%m-%d %H:%M:%S %Z}, {duration((story.end - story.start) / 1e9)}: "
-        f"{count(sum(1 for _ in story.nodes()), 'span')} in {count(len(story.traces), 'trace')} "
-        f"from {count(len(story.processes), 'process', 'processes')}, "
-    )
-    facts.append(
-        count(story.errors, "error") if story.errors else "no errors",
-        "bold red" if story.errors else "",
-    )
-    yield facts
+    line = Text(f"{began:%Y-%m-%d %H:%M:%S %Z}, {facts(story)}, ")
+    line.append(errors(story), "bold red" if story.errors else "")
+    yield line
 
 
 class Lines:
@@ -76,19 +77,18 @@ class Lines:
                 self._add(item, Text(), Text())
 
     def _folded(self, siblings: list[Node], keep: int) -> list[Node | Fold]:
-        return fold(siblings, len(siblings) if self.everything else keep, kind=_kind)
+        return fold(siblings, len(siblings) if self.everything else keep, kind=kind)
 
     def _add(self, node: Node, guide: Text, below: Text) -> None:
         span = node.span
         root = not guide
-        line = guide + Text(span.name, style="bold" if root else "")
+        name, number = span.name, title(node).removeprefix(span.name)
+        line = guide + Text(name, style="bold" if root else "")
         if root and node.orphaned:
             line.append("  its parent is not in the trace", "yellow")
-        number = span.attributes.get(names.CELL_EXECUTION_COUNT)
-        if number is not None:
-            line.append(f" [{number}]")
-        for words, style in self._remarks(node):
-            line.append(f"  {words}", style)
+        line.append(number)
+        for remark in remarks(self.story, node):
+            line.append(f"  {remark.words}", _SORTS[remark.sort])
         self.table.add_row(
             line,
             Text(span.service, style=_STYLES.get(span.service, "")),
@@ -106,25 +106,7 @@ class Lines:
                 self._add(item, into, below + Text("   " if last else "│  ", style="dim"))
 
     def _add_fold(self, item: Fold, guide: Text, *, what: str) -> None:
-        longest = max(node.span.seconds for node in item.nodes)
-        words = f"… {len(item.nodes)} more `{item.name}` {what}s, at most {duration(longest)} each"
-        self.table.add_row(guide + Text(words, style="dim"))
-
-    def _remarks(self, node: Node) -> Iterator[tuple[str, str]]:
-        if node.error:
-            yield f"failed: {node.error}" if node.error != "error" else "failed", "bold red"
-        if node.state is not State.ENDED:
-            yield node.state.value, "bold yellow"
-        attributes = node.span.attributes
-        tasks = attributes.get(names.GRAPH_TASKS, attributes.get(names.TASKS))
-        if tasks is not None:
-            yield count(int(tasks), "task"), "dim"
-        erred = attributes.get(names.GRAPH_TASKS_ERRED, attributes.get(names.TASKS_ERRED))
-        if erred:
-            yield f"{erred} failed", "red"
-        for link in node.span.links:
-            name = self.story.named(link)
-            yield f"from `{name}`" if name else f"from trace {link.trace_id}", "dim"
+        self.table.add_row(guide + Text(folded(item, what), style="dim"))
 
     def _bar(self, node: Node) -> Text:
         start, end = self._window
@@ -135,26 +117,3 @@ class Lines:
         drawn = ("━" if node.state is State.ENDED else "┅") * (right - left)
         style = "red" if node.error else _STYLES.get(node.span.service, "")
         return Text(" " * left + drawn, style=style)
-
-
-def _kind(node: Node) -> str:
-    name = node.span.name
-    return spans.RUN_TASKS if name.startswith(spans.RUN_TASKS) else name
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 span", "12,000 spans"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Three digits at most, in the unit that suits."""
-    if seconds < _SECOND:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.3g} s"
-    if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)}m {int(seconds % _MINUTE):02}s"
-    if seconds < _DAY:
-        return f"{int(seconds // _HOUR)}h {int(seconds % _HOUR // _MINUTE):02}m"
-    return f"{int(seconds // _DAY)}d {int(seconds % _DAY // _HOUR):02}h"

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from af_otel.cli._story import count, duration
+from af_otel.backends.words import count, duration
 from af_otel.local.view import called
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from af_otel.backends.spans import Link, Span
 from af_otel.backends.story import Fold, State, fold, tell
+from af_otel.backends.words import duration
 from af_otel.cli._page import PAPER
-from af_otel.cli._story import Lines, duration, heading
+from af_otel.cli._story import Lines, heading
 
 NOW = 1_800_000_000.0  # s since the epoch
 SESSION = "5e55"
