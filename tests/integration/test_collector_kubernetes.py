@@ -96,7 +96,7 @@ def identified(tmp_path_factory):
             "jhub",
             "hub-1",
             "127.0.1.1",
-            {"component": "hub"},
+            {"component": "hub", "pod-template-hash": "6d675cf8db"},
             owner=("ReplicaSet", "hub-6d675cf8db"),
         )
         pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
