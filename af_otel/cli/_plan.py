@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -53,7 +52,7 @@ def changes(plan: Plan, *, full: bool) -> RenderableType:
         )
         shown = full or change.action == "change"
         if shown and change.diff:
-            parts += [table, Padding(_diff(change), (0, 0, 0, 4), expand=False)]
+            parts += [table, _diff(change)]
             table = _table()
     parts.append(table)
     same = len(plan.of("same"))
@@ -103,9 +102,9 @@ def _diff(change: Change) -> Text:
     text = Text()
     lines: Sequence[str] = change.diff
     for line in lines:
-        text.append(line + "\n", style=_LINES.get(line[:1], ""))
+        text.append(f"    {line}\n", style=_LINES.get(line[:1], ""))
     for field, manager in (change.owners or {}).items():
-        text.append(f"`{field}` was set by `{manager}`\n", style="yellow")
+        text.append(f"    `{field}` was set by `{manager}`\n", style="yellow")
     text.rstrip()
     return text
 
