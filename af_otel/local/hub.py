@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from af_otel.local.ports import HOST
+
 KEPT = ("OTEL_", "AF_OTEL_", "DASK_")  # What users' servers, and so kernels, get from the hub.
 SETTINGS = "AF_OTEL_LOCAL_HUB"  # What `configure` reads, as JSON.
 # A new user's first sight is the notebook, not a question about news.
@@ -19,6 +21,8 @@ PAGE_CONFIG = {"disabledExtensions": {"@jupyterlab/apputils-extension:announceme
 def configure(c: Any) -> None:
     """Everything on this machine's loopback, users' homes and secrets in the state directory."""
     local = json.loads(os.environ[SETTINGS])
+    from jupyterhub.utils import random_port
+
     directory = Path(local["directory"])
 
     c.JupyterHub.bind_url = local["bind_url"]
@@ -43,6 +47,8 @@ def configure(c: Any) -> None:
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     # A server refuses root without it; containers, where people try things, often are root.
     c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
+    # Their metrics, too, are read from this machine only.
+    c.Spawner.args.append("--ServerApp.authenticate_prometheus=False")
     c.Spawner.default_url = "/lab"
     c.Spawner.env_keep = [
         *("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "LD_LIBRARY_PATH"),
@@ -55,7 +61,31 @@ def configure(c: Any) -> None:
     c.LocalProcessSpawner.kill_timeout = 1
 
     examples = Path(local["examples"])
-    c.Spawner.pre_spawn_hook = lambda spawner: furnish(Path(spawner.home_dir), examples)
+    targets = Path(local["targets"])
+
+    def before(spawner: Any) -> None:
+        furnish(Path(spawner.home_dir), examples)
+        spawner.port = random_port()
+        announce(targets, spawner)
+
+    c.Spawner.pre_spawn_hook = before
+    c.Spawner.post_stop_hook = lambda spawner: _target(targets, spawner).unlink(missing_ok=True)
+
+
+def announce(targets: Path, spawner: Any) -> None:
+    """Tell the Collector where the metrics of a user's server are."""
+    target = {
+        "targets": [f"{HOST}:{spawner.port}"],
+        "labels": {
+            "job": "jupyter-server",
+            "__metrics_path__": f"{spawner.server.base_url}metrics",
+        },
+    }
+    _target(targets, spawner).write_text(json.dumps([target]), encoding="utf-8")
+
+
+def _target(targets: Path, spawner: Any) -> Path:
+    return targets / f"{spawner.user.name}.json"
 
 
 def furnish(home: Path, examples: Path) -> None:

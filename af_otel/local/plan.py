@@ -32,6 +32,8 @@ USUAL = {
     "dask-dashboard": (8787, "the Dask dashboard"),
     "dask-worker-1": (8791, ""),
     "dask-worker-2": (8792, ""),
+    "dask-worker-1-metrics": (8793, ""),
+    "dask-worker-2-metrics": (8794, ""),
     "hub-api": (8081, ""),
     "hub-proxy": (8001, ""),
     "collector-health": (13133, ""),

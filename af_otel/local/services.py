@@ -84,6 +84,8 @@ def _telemetry(made: Plan) -> None:
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
                 "AF_OTEL_TEMPO_OTLP": f"http://{made.address('tempo-otlp')}",
                 "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
+                "AF_OTEL_FACILITY": made.state.name,
+                "AF_OTEL_SCRAPE_TARGETS": str(_targets(made) / "*.json"),
             },
             feeds=("prometheus", "tempo"),
         ),
@@ -91,7 +93,7 @@ def _telemetry(made: Plan) -> None:
             "prometheus",
             (
                 str(servers.find("prometheus").path),
-                f"--config.file={_prometheus_config(made)}",
+                f"--config.file={files.config('prometheus.yaml')}",
                 f"--storage.tsdb.path={made.directory('prometheus') / 'data'}",
                 f"--web.listen-address={made.address('prometheus')}",
                 *servers.PROMETHEUS_FLAGS,
@@ -125,21 +127,23 @@ def _telemetry(made: Plan) -> None:
     ]
 
 
-def _prometheus_config(made: Plan) -> Path:
-    """The configuration, and beside it what to scrape: what these say of themselves."""
-    directory = made.directory("prometheus")
-    shutil.copyfile(files.config("prometheus.yaml"), directory / "prometheus.yaml")
+def _targets(made: Plan) -> Path:
+    """Where the Collector is told what to scrape; the hub adds a file for each user's server."""
+    directory = made.directory("collector") / "targets"
+    shutil.rmtree(directory, ignore_errors=True)  # of servers that ended with an earlier hub
+    directory.mkdir()
     jobs = (
         ("collector", "collector-metrics", "/metrics"),
         ("jupyterhub", "hub", "/hub/metrics"),
         ("dask-scheduler", "dask-dashboard", "/metrics"),
+        *(("dask-worker", f"{name}-metrics", "/metrics") for name in WORKERS),
     )
     targets = [
         {"targets": [made.address(port)], "labels": {"job": job, "__metrics_path__": path}}
         for job, port, path in jobs
     ]
-    (directory / "targets.json").write_text(json.dumps(targets), encoding="utf-8")
-    return directory / "prometheus.yaml"
+    (directory / "facility.json").write_text(json.dumps(targets), encoding="utf-8")
+    return directory
 
 
 def _dask(made: Plan) -> None:
@@ -171,8 +175,10 @@ def _dask(made: Plan) -> None:
                 (
                     *(sys.executable, "-m", "dask", "worker", made.urls["dask_scheduler"]),
                     *("--name", name, "--nthreads", "1", "--memory-limit", WORKER_MEMORY),
-                    *("--host", HOST, "--worker-port", str(made.port(name)), "--no-dashboard"),
-                    *("--dashboard-address", f"{HOST}:0", "--local-directory", str(scratch)),
+                    *("--host", HOST, "--worker-port", str(made.port(name))),
+                    # Without a dashboard there are metrics all the same.
+                    *("--no-dashboard", "--dashboard-address", made.address(f"{name}-metrics")),
+                    *("--local-directory", str(scratch)),
                 ),
                 url=f"tcp://{made.address(name)}",
                 port=made.port(name),
@@ -194,6 +200,7 @@ def _hub(made: Plan) -> None:
         "directory": str(made.directory("jupyterhub")),
         "home": str(made.state.home),
         "examples": str(files.examples()),
+        "targets": str(made.directory("collector") / "targets"),
         "password_file": str(made.state.password_file),
     }
     made.services.append(
