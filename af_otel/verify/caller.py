@@ -11,9 +11,12 @@ from af_otel.verify.visitor import POLL, Visitor, message
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-_BAD, _UNKNOWN, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 400, 401, 403, 404, 409
+    import httpx
+
+_BAD, _UNKNOWN, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _FAILED = 400, 401, 403, 404, 409, 500
+_HUB_STARTS = 90  # s; with a big database
 
 
 class Caller(Visitor):
@@ -39,6 +42,10 @@ class Caller(Visitor):
     ) -> None:
         super().__init__(hub, name, base_url, tls)
         self._token = token
+        # For the clean-up: wait for a hub that starts anew, and if it has forgotten the token, make
+        # another.
+        self.persists = False
+        self.renew: Callable[[], str] | None = None
         self._options = dict(options or {})
 
     def who(self) -> dict[str, Any]:
@@ -104,6 +111,27 @@ class Caller(Visitor):
     def websocket(self, path: str) -> tuple[dict[str, str], dict[str, str]]:
         """The token again."""
         return self.headers(path), {}
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if not self.persists:
+            return super()._ask(method, path, **options)
+        deadline = time.monotonic() + _HUB_STARTS
+        while True:
+            try:
+                answer = super()._ask(method, path, **options)
+            except AfOtelError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                known = answer.status_code not in {_UNKNOWN, _FORBIDDEN}
+                # Without a hub behind it, the proxy says 503.
+                if answer.status_code < _FAILED or time.monotonic() > deadline:
+                    if known or self.renew is None or not path.startswith(self.hub_path):
+                        return answer
+                    self._token, self.renew = self.renew(), None
+                    options["headers"] = self.headers(path)
+                    continue
+            time.sleep(1)
 
     def _ask_for_server(self) -> None:
         path = f"users/{quote(self.name)}/server"

@@ -10,6 +10,7 @@ from af_otel_semconv import services
 from af_otel.errors import AfOtelError
 from af_otel.facility.values import seconds
 from af_otel.verify import counters, hops, notebook, reach
+from af_otel.verify.alone import alone
 from af_otel.verify.caller import Caller
 from af_otel.verify.door import front_door
 from af_otel.verify.hub_token import SCOPES, VARIABLE, HubPod, asking_for_a_token
@@ -78,12 +79,13 @@ class ClusterPlace:
     def enter(self, left: Callable[[], float], said: Callable[[str], None]) -> Visitor:
         """Get a token, and with it the synthetic user."""
         hub = self._facility.hub
+        self._undo.enter(alone(f"{self._cluster.host} {hub.namespace}", left, said))
         said("the way there is opened")
         door = self._undo.enter(front_door(self._cluster, hub.namespace, hub.proxy, hub.base_url))
         self._hub_pod = name(self._pods.of(services.JUPYTERHUB))
         token = os.environ.get(VARIABLE, "")
         if not token:
-            pod = HubPod.find(self._cluster, hub.namespace, hub.selector)
+            pod = self._find_hub()
             said(f"a token is made in pod `{pod.name}`")
             # Before it is made: who is interrupted meanwhile does not know whether it was.
             self._undo.add("the token", lambda: pod.remove_token(USER))
@@ -113,6 +115,10 @@ class ClusterPlace:
         said(f"as `{user.name}`")
         return user
 
+    def _find_hub(self) -> HubPod:
+        hub = self._facility.hub
+        return HubPod.find(self._cluster, hub.namespace, hub.selector)
+
     def cells(self, visitor: Visitor, kernel: Kernel, left: Callable[[], float]) -> list[Cell]:
         """A sum, and one on the Dask that this user has."""
         chosen = notebook.NOTEBOOKS[dask := notebook.dask_of(kernel, left())]
@@ -133,8 +139,15 @@ class ClusterPlace:
 
     def leave(self) -> str:
         """All back, the last first."""
+        if self._user is not None:
+            self._user.persists = True
         undone = self._undo.all()
         return f"removed: {', '.join(undone)}" if undone else "nothing was made"
+
+    def ran(self, cell: Cell) -> None:
+        """Remember the pods that a cell has used: they may be gone when they are asked for."""
+        if cell.about:
+            self._pods.remember(cell.about)
 
     def session(self, from_kernel: str) -> str:
         """What the hub has written on the pod, which no user can change."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from af_otel.verify.visitor import Visitor
 
 _MAX_MESSAGE = 64 * 2**20  # bytes; a notebook's plots are some 100 kB each
-_HANDSHAKE = 30  # s; the server waits for the kernel before it accepts
+_HANDSHAKE = 60  # s; the server waits for the kernel before it accepts
 
 
 @dataclass

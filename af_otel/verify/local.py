@@ -77,6 +77,9 @@ class LocalPlace:
             if cell["cell_type"] == "code"
         ]
 
+    def ran(self, cell: Cell) -> None:
+        """Logs of the facility stay."""
+
     def leave(self) -> str:
         """Stop the server and log out."""
         with self._made:

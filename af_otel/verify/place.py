@@ -48,6 +48,9 @@ class Place(Protocol):
     def cells(self, visitor: Visitor, kernel: Kernel, left: Callable[[], float]) -> list[Cell]:
         """What the user runs."""
 
+    def ran(self, cell: Cell) -> None:
+        """Look at what a cell has used, while it is there."""
+
     def leave(self) -> str:
         """Take away all that was made, after whatever happened; what that was, in words."""
 

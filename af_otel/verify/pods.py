@@ -32,6 +32,11 @@ class Pods:
         self._cluster = cluster
         self._facility = facility
         self.user_name = ""
+        self._remembered: dict[str, str] = {}
+
+    def remember(self, about: str) -> None:
+        """Keep what can be said of a service's pod now, for when it is gone."""
+        self._remembered[about] = self.advice(about)
 
     def of(self, about: str) -> Pod | None:
         """The newest pod in which a service runs, or the Collector."""
@@ -78,6 +83,8 @@ class Pods:
         """Which log to read, and how it ends."""
         try:
             pod = self.of(about)
+            if pod is None and about in self._remembered:
+                return f"its pod is gone; while it ran: {self._remembered[about]}"
             if pod is None:
                 return f"no pod of `{about}` is there: `kubectl get pods -A` shows which are"
             said = self._log(pod)

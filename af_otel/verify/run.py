@@ -117,6 +117,7 @@ class Verification:
                     where=f"it printed `{outcome.text.strip()}`",
                 )
             self._cells += 1
+            self._place.ran(cell)
             # The notebook says how many tasks it sends; the last thing it prints is what it found.
             tasks = re.search(r"(\d+) tasks", outcome.text)
             self._tasks += int(tasks[1]) if tasks else 0
@@ -178,7 +179,7 @@ class Verification:
         raise _NotYet(
             broken.metric,
             f"`{broken.metric}` rose by {broken.increase:g} where {broken.expected:g} was done",
-            where=f"`{broken.promql}` at {prometheus.url}",
+            where=f"`{broken.promql}` at {prometheus.access.called or prometheus.url}",
             about=COLLECTOR,
         )
 

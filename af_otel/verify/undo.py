@@ -42,10 +42,9 @@ class Undo:
             else:
                 told += [what] if what else []
         if failed:
-            _, first = failed[0]
             raise AfOtelError(
                 f"Not everything is removed: {', '.join(what for what, _ in failed)} may be left",
-                where=f"{first.what}; {first.where}".rstrip("; "),
-                hint=first.hint or "the next `af-otel verify` removes it",
+                where="; ".join(f"{error.what}: {error.where}".rstrip(": ") for _, error in failed),
+                hint=failed[0][1].hint or "the next `af-otel verify` removes it",
             )
         return told
