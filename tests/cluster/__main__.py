@@ -47,8 +47,8 @@ def main() -> int:
             print(f"hub: {facility.url} (any user, password {facility.password})", flush=True)
         done = True
         if not options.detach:
-            print("Ctrl-C removes it", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
+                print("Ctrl-C removes it", flush=True)
                 signal.pause()
     except KeyboardInterrupt:
         return 130

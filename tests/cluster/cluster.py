@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MANIFESTS = Path(__file__).parent / "manifests"
-PROGRAMS = ("containerd", "runc", "ctr", "iptables", "conntrack", "nsenter", "unshare", "ip")
+PROGRAMS = (
+    "containerd",
+    "runc",
+    "ctr",
+    "iptables",
+    "conntrack",
+    "debootstrap",
+    "nsenter",
+    "unshare",
+    "ip",
+)
 MANAGER = "af-otel-tests"
 PREFIX = "t-"  # short, as sockets lie below: the kernel takes 107 characters
 

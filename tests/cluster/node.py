@@ -122,6 +122,7 @@ class Node:
             time.sleep(0.02)
         self._connect()
         for controller in self._controllers():
+            _let_children_have(controller)
             (controller / self.cgroup).mkdir(exist_ok=True)
 
     def _connect(self) -> None:
@@ -249,6 +250,13 @@ def _members(init: int) -> list[psutil.Process]:
             if Path(f"/proc/{process.pid}/ns/pid").readlink() == theirs:
                 found.append(process)
     return found
+
+
+def _let_children_have(directory: Path) -> None:
+    """In the unified hierarchy, groups have the controllers that their parent hands down."""
+    for controller in ("cpuset", "cpu", "io", "memory", "hugetlb", "pids"):
+        with contextlib.suppress(OSError):
+            (directory / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _remove_cgroup(directory: Path) -> None:

@@ -153,7 +153,7 @@ def _holds(expression: dict[str, Any], labels: dict[str, str]) -> bool:
     value = labels.get(expression["key"])
     return {
         "In": value in (expression.get("values") or ()),
-        "NotIn": value not in (expression.get("values") or ()),
+        "NotIn": value not in (expression.get("values") or ()),  # codespell:ignore
         "Exists": value is not None,
         "DoesNotExist": value is None,
     }[expression["operator"]]

@@ -163,7 +163,9 @@ def _make_base(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """The one that apt is set to, if it has this suite."""
+    """The one that apt is set to, if it is Debian's."""
+    if shutil.which("apt-get") is None:
+        return MIRROR
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT) $(LABEL)"],
         capture_output=True,
