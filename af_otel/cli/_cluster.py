@@ -112,8 +112,12 @@ def open_facility(cluster: Cluster, path: Path | None, *, with_backends: bool = 
 def _with_its_backends(cluster: Cluster, facility: Facility, file: Path) -> Facility:
     from af_otel.facility import parse_text
     from af_otel.kubernetes import inventory
+    from af_otel.kubernetes.errors import Forbidden
 
-    installed = inventory.read(cluster, facility.namespace)
+    try:
+        installed = inventory.read(cluster, facility.namespace)
+    except Forbidden:
+        return facility  # the checks say which rights lack, all of them
     current = installed.current.facility if installed and installed.current else {}
     if current.get("name") != facility.name:
         return facility

@@ -207,7 +207,10 @@ def _all_of(refused: Sequence[Forbidden]) -> AfOtelError:
 def _lines(obj: Mapping[str, Any] | None) -> list[str]:
     if obj is None:
         return []
-    return yaml.dump(dict(obj), Dumper=_Dumper, sort_keys=False, width=1000).splitlines()
+    text: str = yaml.dump(
+        dict(obj), Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True
+    )
+    return text.splitlines()
 
 
 class _Dumper(yaml.SafeDumper):
