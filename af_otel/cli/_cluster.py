@@ -21,7 +21,7 @@ FileOption = Annotated[
         "--facility",
         "-f",
         metavar="FILE",
-        help="The facility's file.  [default: facility.yaml]",
+        help="The facility's file. (default: facility.yaml)",
         show_default=False,
     ),
 ]
@@ -30,7 +30,7 @@ KubeconfigOption = Annotated[
     typer.Option(
         "--kubeconfig",
         metavar="FILE",
-        help="Which cluster, and as whom.  [default: $KUBECONFIG, else ~/.kube/config]",
+        help="Which cluster, and as whom. (default: $KUBECONFIG, else ~/.kube/config)",
         show_default=False,
     ),
 ]

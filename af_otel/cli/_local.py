@@ -17,7 +17,7 @@ StateOption = Annotated[
     typer.Option(
         "--state",
         metavar="DIR",
-        help="The facility's directory.  [default: ~/.local/state/af-otel/local]",
+        help="The facility's directory. (default: ~/.local/state/af-otel/local)",
         show_default=False,
     ),
 ]
