@@ -31,5 +31,4 @@ ip link set "$bridge" up
 
 touch "$state/init-done"
 # With SIGCHLD ignored, the kernel reaps what others leave to process 1.
-trap '' CHLD
-exec sleep infinity
+exec env --ignore-signal=CHLD sleep infinity
