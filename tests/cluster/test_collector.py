@@ -86,7 +86,7 @@ def test_nodes_and_the_collector_itself_are_measured(running):
     assert running.measured(f"node_memory_working_set_bytes{{{of}}}")
     pods = running.measured(f"container_memory_working_set_bytes{{{of}}}")
     own = running.measured(
-        f'otelcol_receiver_accepted_spans_total{{job="{running.facility.name}/collector"}}'
+        f'otelcol_exporter_queue_capacity{{job="{running.facility.name}/collector"}}'
     )
 
     theirs = set(running.facility.injected_namespaces)

@@ -193,22 +193,21 @@ def test_metrics_have_their_senders_identity(tmp_path):
         overlays = [scrape_nothing(tmp_path)]
         with running_gateway(tmp_path / "gateway", env, overlays) as gateway:
             for source in ("127.0.1.2", "127.0.1.3"):
-                counter = new_counter("user.cells", 3, {"user.hash": CLAIMS["user.hash"]})
-                body = {"resourceMetrics": [resource_metrics([counter], CLAIMS)]}
+                counters = [
+                    new_counter(name, 3, {"user.hash": CLAIMS["user.hash"]})
+                    for name in ("user.cells", "user.errors")
+                ]
+                body = {"resourceMetrics": [resource_metrics(counters, CLAIMS)]}
                 post_from(source, gateway, "/v1/metrics", body)
+            query = '{__name__=~"user_(cells|errors)_total"}'
             found = wait_for(
-                lambda: (
-                    len(prometheus.query("user_cells_total")) == 2
-                    and prometheus.query("user_cells_total")
-                ),
-                "both counters",
+                lambda: len(prometheus.query(query)) == 4 and prometheus.query(query),
+                "both counters of both pods",
             )
             info = prometheus.query("target_info{k8s_pod_name!=''}")
 
-    assert {series["metric"].get("user_hash") for series in found} == {
-        OWN["af-otel.io/user-hash"],
-        None,
-    }
+    users = sorted(series["metric"].get("user_hash", "") for series in found)
+    assert users == ["", "", *[OWN["af-otel.io/user-hash"]] * 2]
     assert {series["metric"]["k8s_pod_name"] for series in info} == {
         "jupyter-alice",
         "dask-worker-1",
@@ -242,6 +241,27 @@ def test_errors_slow_ones_and_spawns_are_kept(tmp_path):
     assert found == [
         "add route", "failed cell", "failed part", "late part", "slow cell", "spawn server",
     ]  # fmt: skip
+
+
+def test_traces_of_the_synthetic_user_are_kept(tmp_path):
+    """Of the pod that KubeSpawner made for it, by Kubernetes' word; nobody else can ask for it."""
+    with kubernetes_pods(tmp_path / "api") as pods, running_store(tmp_path / "store") as store:
+        name = "hub.jupyter.org/username"
+        pods.add("jhub", "jupyter-verify", "127.0.1.2", annotations={name: "af-otel-verify"})
+        pods.add("jhub", "jupyter-mallory", "127.0.1.3", annotations={name: "mallory"})
+        env = {**NONE, **pods.env, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        with running_gateway(tmp_path / "gateway", env, [scrape_nothing(tmp_path)]) as gateway:
+            claimed = {"af_otel.verify": True}
+            send_from("127.0.1.3", gateway, new_span("mallory", attributes=claimed))
+            send_from("127.0.1.2", gateway, new_span("one"), new_span("two"))
+            wait_for(lambda: len(store.spans()) == 2, "both of its traces")
+            gateway.stop()
+
+            found = stored_names(store)
+            text = store.spans_file.read_text()
+
+    assert found == ["one", "two"]
+    assert "af-otel-verify" not in text
 
 
 def test_open_spans_do_not_spoil_the_decision(tmp_path):
