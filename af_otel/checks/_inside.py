@@ -87,11 +87,12 @@ def reach(target, patience):
     """Connect until it works or patience ends, then offer an empty request."""
     host, _, port = target.rpartition(":")
     began = time.time()
-    error, attempts = "", 0
+    error, attempts, address = "", 0, None
     while True:
         attempts += 1
         try:
-            address = socket.getaddrinfo(host, int(port), 0, socket.SOCK_STREAM)[0][4]
+            # Once is enough: a name server that is slow now and then is not what is asked about.
+            address = address or socket.getaddrinfo(host, int(port), 0, socket.SOCK_STREAM)[0][4]
             connection = socket.create_connection(address[:2], timeout=2)
             try:
                 seconds = time.time() - began

