@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -24,20 +25,21 @@ _said: set[str] = set()
 
 
 def say(line: str) -> None:
-    """Write one line, unless it was written before.
-
-    Not `sys.stderr`: a kernel's is the output of its cells.
-    """
+    """Write one line, unless it was written before."""
     if line in _said or len(_said) > 100:  # noqa: PLR2004
         return
     _said.add(line)
-    stream = sys.__stderr__
-    if stream is not None:
-        try:
-            stream.write(f"af-otel: {line}\n")
-            stream.flush()
-        except (OSError, ValueError):  # closed, as a daemon's is
-            pass
+    text = f"af-otel: {line}\n"
+    try:
+        if type(sys.stderr).__module__.startswith("ipykernel."):
+            # What a kernel writes there, and on file descriptor 2, becomes the output of a cell;
+            # this is what the descriptor was before.
+            os.write(sys.stderr.fileno(), text.encode(errors="replace"))
+        elif sys.__stderr__ is not None:
+            sys.__stderr__.write(text)
+            sys.__stderr__.flush()
+    except (OSError, ValueError):  # closed, as a daemon's is
+        pass
 
 
 def quieten_exporters() -> None:
