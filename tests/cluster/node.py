@@ -96,7 +96,7 @@ class Node:
             file = self.state / "sysctl" / setting
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(value + "\n")
-        if not Path("/proc/sys/net/bridge").exists():
+        if not Path("/proc/sys/net/bridge").exists() and shutil.which("modprobe"):
             subprocess.run(["modprobe", "br_netfilter"], check=False, capture_output=True)
         settings = [one for one in KUBELETS_SETTINGS if Path("/proc/sys", one).exists()]
         script = Path(__file__).with_name("node.sh")

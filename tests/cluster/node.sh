@@ -24,7 +24,7 @@ done
 
 hostname "$hostname"
 ip link set lo up
-sysctl -qw net.ipv4.ip_forward=1
+echo 1 >/proc/sys/net/ipv4/ip_forward
 ip link add "$bridge" type bridge
 ip addr add "$address/24" dev "$bridge"
 ip link set "$bridge" up
