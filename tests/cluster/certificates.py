@@ -31,6 +31,8 @@ class Authority:
         certificate = (
             self._builder(self.name, self.key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            # This and the identifiers are what Python 3.13 and newer insist on.
+            .add_extension(_signs_certificates(), critical=True)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False
             )
@@ -50,7 +52,6 @@ class Authority:
             ),
             critical=False,
         )
-        # Python 3.13 and newer insist on it.
         builder = builder.add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
             critical=False,
@@ -124,6 +125,17 @@ class Authority:
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    uses = dict.fromkeys(
+        (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "encipher_only", "decipher_only"),
+        ),
+        False,
+    )
+    return x509.KeyUsage(**uses, key_cert_sign=True, crl_sign=True)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
