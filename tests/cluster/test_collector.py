@@ -68,14 +68,17 @@ def test_dask_pod_has_a_session_and_no_user(running):
 
 
 def test_pods_elsewhere_are_nobody(running):
-    """A pod of no namespace of the facility's has neither a user nor a pod's name."""
+    """A pod of no namespace of the facility's is kept out; where nothing enforces policies it has
+    neither a user nor a pod's name.
+    """
     with running.cluster.namespace("elsewhere") as namespace:
-        # The Collector's own policy may keep it out; where it is not enforced, it is nobody.
         running.pod("stranger", namespace, annotations=OWN)
+        accepted = running.send("stranger", namespace, attributes=CLAIMS)
 
-        for span in stored(running, "stranger", namespace):
-            assert "user.hash" not in span.attributes
-            assert "k8s.pod.name" not in span.resource
+        for trace in accepted:
+            for span in running.trace(trace):
+                assert "user.hash" not in span.attributes
+                assert "k8s.pod.name" not in span.resource
 
 
 def test_nodes_and_the_collector_itself_are_measured(running):

@@ -436,7 +436,7 @@ def test_nothing_accepted_is_lost_when_it_is_killed(tmp_path):
                     gateway.start(60)
                 time.sleep(1)
 
-            assert len(load.accepted) > 100
+            assert len(load.accepted) > 20
             wait_for(lambda: not load.missing(store.spans()), "every span that was accepted", 120)
 
 
@@ -489,7 +489,7 @@ def test_nothing_is_lost_while_tempo_is_down(tmp_path):
                 time.sleep(2)
             tempo.start()
 
-            assert len(load.accepted) > 50
+            assert len(load.accepted) > 10
             wait_for(lambda: in_tempo(tempo, load), "every span that was accepted", 120)
             failed = "otelcol_exporter_send_failed_spans"
             said = self_metrics(gateway)
