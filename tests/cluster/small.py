@@ -32,6 +32,7 @@ HUB = "localhost/af-otel-test/hub:1"
 SERVE = ["python3", "-m", "http.server", "8081"]
 USER = {"component": "singleuser-server"}
 # Made anew by controllers all the time, or telling of the past.
+SHARED = {"Namespace", "PersistentVolume", "Node", "CertificateSigningRequest", "FlowSchema"}
 CHURN = {"Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "IPAddress"}
 
 
@@ -129,6 +130,21 @@ class Small:
                 if any(each.get("controller") for each in owners(item)):
                     continue
                 found[ref] = cleaned(item)
+        return found
+
+    def changed(self, before: dict[Ref, dict[str, Any]]) -> set[Ref]:
+        """What of this facility or of the whole cluster is not as it was before.
+
+        Other tests may come and go in the same cluster: of what is made or goes beyond this
+        facility's namespaces, that counts which names it.
+        """
+        after, found = self.everything(), set()
+        for ref in before.keys() | after.keys():
+            now, then = after.get(ref), before.get(ref)
+            here = ref.namespace or ref.name in {self.hub, self.namespace}
+            ours = here or self.name in repr((now, then))
+            if now != then and (ours or (now and then and ref.kind not in SHARED)):
+                found.add(ref)
         return found
 
     def user_pod(self, name: str) -> None:
