@@ -15,6 +15,7 @@ from af_otel.facility.values import (
     ImagePattern,
     Labels,
     Name,
+    Url,
     VariableName,
     is_secret,
     wrong,
@@ -141,6 +142,8 @@ class Grafana(Part):
     """Where the ConfigMaps are made: where the sidecar looks; the facility's `namespace` by
     default.
     """
+    url: Url | None = Field(default=None, examples=["https://grafana.example.org"])
+    """Where people look at it; `af-otel dashboards open` goes there."""
 
 
 class Scrape(Part):
