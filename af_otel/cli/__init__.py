@@ -9,6 +9,7 @@ import typer
 
 from af_otel import __version__
 from af_otel.cli.collect import collect
+from af_otel.cli.dashboards import dashboards
 from af_otel.cli.diff import diff
 from af_otel.cli.down import down
 from af_otel.cli.env import env
@@ -67,6 +68,7 @@ app.command(rich_help_panel=_CLUSTER)(uninstall)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(verify)
 app.command(rich_help_panel=_LOOK)(collect)
+app.add_typer(dashboards, name="dashboards", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options": True})(run)
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)

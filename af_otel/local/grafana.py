@@ -1,4 +1,4 @@
-"""Grafana, where this machine has one: data sources and the session dashboard, provisioned."""
+"""Grafana, where this machine has one: data sources and dashboards, provisioned."""
 
 from __future__ import annotations
 

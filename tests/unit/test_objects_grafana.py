@@ -11,7 +11,7 @@ from rendered import PROMETHEUS, TEMPO, a_facility, rendered, with_backends
 
 from af_otel import payload
 from af_otel.errors import AfOtelError
-from af_otel.grafana.session import session_dashboard
+from af_otel.grafana.dashboards import FOLDER, NAMES, dashboards
 from af_otel.grafana.sources import UID_LENGTH, sources, uid
 from af_otel.kubernetes.objects import notes
 from af_otel.kubernetes.objects.facts import Facts
@@ -38,22 +38,32 @@ def test_a_grafana_with_others_sources_is_not_broken():
     assert prometheus["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == tempo["uid"]
     assert tempo["jsonData"]["tracesToMetrics"]["datasourceUid"] == prometheus["uid"]
 
-    board = found["ConfigMap monitoring/af-otel-casa-session"]
-    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
-    ((name, text),) = board["data"].items()
-    asked = {panel["datasource"]["uid"] for panel in json.loads(text)["panels"]}
-    assert (name, asked) == ("af-otel-casa-session.json", {"prometheus-casa", "tempo-casa"})
+    for what in NAMES:
+        board = found[f"ConfigMap monitoring/af-otel-casa-{what}"]
+        assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert board["metadata"]["annotations"] == {"grafana_folder": FOLDER}
+        ((name, text),) = board["data"].items()
+        assert (name, chosen(json.loads(text))) == (
+            f"af-otel-casa-{what}.json",
+            {"prometheus": "prometheus-casa", "tempo": "tempo-casa"},
+        )
+
+
+def chosen(board):
+    """The data sources that a dashboard begins with, by their kind."""
+    return {
+        item["name"]: item["current"]["value"] if "current" in item else None
+        for item in board["templating"]["list"]
+        if item["type"] == "datasource"
+    }
 
 
 def test_a_dashboard_without_our_sources_lets_its_reader_choose():
-    """Among those that Grafana has."""
-    board = session_dashboard("casa", choose=True)
-    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {
-        "${prometheus}",
-        "${tempo}",
-    }
-    variables = {item["name"]: item["type"] for item in board["templating"]["list"]}
-    assert variables == {"prometheus": "datasource", "tempo": "datasource", "session": "textbox"}
+    """Among those that Grafana has: the first of its kind, until another one is chosen."""
+    boards = dashboards("casa", choose=True)
+    assert tuple(boards) == NAMES
+    for board in boards.values():
+        assert chosen(board) == {"prometheus": None, "tempo": None}
 
 
 def test_sources_stand_alone_where_only_one_is_known():
@@ -80,11 +90,18 @@ def test_our_own_grafana_has_a_login_and_no_sidecar():
         [
             "provisioning.datasources.af-otel.yaml",
             "provisioning.dashboards.af-otel.yaml",
-            "dashboards.session.json",
+            "dashboards.overview.json",
+            "dashboards.sessions.json",
+            "dashboards.spawn.json",
+            "dashboards.kernels.json",
+            "dashboards.dask.json",
+            "dashboards.users.json",
+            "dashboards.kubernetes.json",
+            "dashboards.telemetry.json",
         ]
     )
     assert "as-it-was" not in json.dumps(found["Deployment af-otel-grafana"])
-    assert not any("casa-session" in key for key in found)
+    assert not any("casa-overview" in key for key in found)
     assert "as-it-was" not in repr(Facts(grafana_password="as-it-was"))
 
 

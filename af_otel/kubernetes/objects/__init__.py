@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from af_otel.grafana import dashboards
 from af_otel.kubernetes.objects import (
     backends,
     collector,
@@ -82,6 +83,8 @@ def _grafana(facility: Facility) -> Iterator[str]:
         )
     if not facility.backends.grafana and not facility.grafana.data_sources:
         return
+    if facility.grafana.dashboards and not dashboards.POSSIBLE:
+        yield dashboards.LACKING
     found = facility.destinations
     for signal, server, endpoint in (
         ("traces", "Tempo", found.traces),

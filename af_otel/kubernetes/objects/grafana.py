@@ -6,8 +6,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
+from af_otel.grafana import dashboards
 from af_otel.grafana.provisioning import provisioned, settings
-from af_otel.grafana.session import session_dashboard
 from af_otel.grafana.sources import sources
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import metadata, ours
@@ -44,10 +44,12 @@ def _sidecar(facility: Facility) -> list[dict[str, Any]]:
     if wanted.data_sources and asked:
         content = {"apiVersion": 1, "datasources": sources(asked, facility.name)}
         made.append(_configmap(facility, "data-sources", wanted.data_source_labels, content))
-    if wanted.dashboards:
-        choose = not wanted.data_sources or set(asked) != {"prometheus", "tempo"}
-        board = session_dashboard(facility.name, choose=choose)
-        made.append(_configmap(facility, "session", wanted.labels, board))
+    if wanted.dashboards and dashboards.POSSIBLE:
+        choose = not wanted.data_sources or not asked.keys() >= {"prometheus", "tempo"}
+        boards = dashboards.dashboards(facility.name, choose=choose)
+        made += [
+            _configmap(facility, name, wanted.labels, board) for name, board in boards.items()
+        ]
     return made
 
 
@@ -58,7 +60,10 @@ def _configmap(
     name = f"af-otel-{facility.name}-{what}"
     meta = metadata(facility, name, facility.grafana.namespace or facility.namespace, GRAFANA)
     meta["labels"] |= labels
-    text = json.dumps(content, indent=2) + "\n"
+    if what != "data-sources":
+        # What a sidecar goes by that was told to keep folders.
+        meta["annotations"] = {"grafana_folder": dashboards.FOLDER}
+    text = json.dumps(content, indent=1) + "\n"
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
