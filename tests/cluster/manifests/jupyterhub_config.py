@@ -46,6 +46,7 @@ c.KubeSpawner.fs_gid = 100
 c.KubeSpawner.cmd = "jupyterhub-singleuser"
 c.KubeSpawner.default_url = "/lab"
 c.KubeSpawner.start_timeout = 300
+c.KubeSpawner.http_timeout = 120  # a machine that tests other things meanwhile is slow
 c.KubeSpawner.delete_grace_period = 1
 c.KubeSpawner.cpu_guarantee = 0.02
 c.KubeSpawner.cpu_limit = 1
