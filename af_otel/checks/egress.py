@@ -86,6 +86,8 @@ def _judged(context: Context, view: View, reading: Reading, target: _egress.Targ
                 f"{_does(role, 'reach')} the Collector though no NetworkPolicy allows it",
                 f"{_named(reading)} in `{namespace}`; this network seems to enforce none",
                 "Nothing now; `install` adds the NetworkPolicy for the day it does",
+                _mend(context, view.template),
+                _rendered(context, namespace) if target.installed else (),
             )
         return
     if reach["ok"]:

@@ -17,8 +17,8 @@ from af_otel.cli._cluster import (
     YesOption,
     confirm,
     end_like_ctrl_c,
-    facility_file,
     open_cluster,
+    open_facility,
 )
 from af_otel.cli._local import JsonOption, console
 from af_otel.errors import AfOtelError
@@ -99,7 +99,7 @@ def _of_cluster(cluster: Cluster, file: Path | None) -> Context:
     from af_otel.checks import context
     from af_otel.kubernetes import facts
 
-    facility = read(facility_file(file))
+    facility = open_facility(cluster, file)
     return context.live(facility, cluster, lambda: facts.read(cluster, facility))
 
 

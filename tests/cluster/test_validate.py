@@ -317,8 +317,8 @@ def test_an_image_with_a_site_and_an_opentelemetry_of_its_own(images, place):
 # --- the network ---
 
 
-def test_egress_blocked(images, place):
-    """What no NetworkPolicy opens is in the way, whatever reading them says."""
+def test_egress_blocked(images, place, tmp_path):
+    """The NetworkPolicy that is missing `--fix` adds; what none opens is in the way still."""
     images.apply(a_pod("alice", USER, USERS, "sleep", "3600"), namespace=place)
     images.apply(
         {
@@ -343,17 +343,25 @@ def test_egress_blocked(images, place):
         namespace=place,
     )
     wait_for(lambda: all_run(images, place), "the pods run", 60)
-    [before] = validated(images, described(place), "users-pods-reach").findings
-    assert before.severity == "info"  # by reading, it would be blocked
+    # A new name is a while in coming. Then, by reading alone, they would be blocked.
+    wait_for(lambda: reading(images, place) == "info", "the Collector's name is known", 120)
+    asked = command(described(place), tmp_path, images.kubeconfig, "--only", "users-pods-reach")
+    subprocess.run([*asked, "--fix", "--yes"], capture_output=True, timeout=120, check=True)
+    assert not validated(images, described(place), "users-pods-reach").findings
     [collector] = images.addresses(place, f"app.kubernetes.io/name={COLLECTOR}")
     pods = collector.rpartition(".")[0] + ".0/24"
     with images.dropped([pods], [collector]):
         report = validated(images, described(place), "users-pods-reach")
     [finding] = report.findings
     assert finding.severity == "blocks"
-    assert "cannot reach" in finding.what
+    assert "cannot reach" in finding.what, finding.as_json()
     assert "also with a NetworkPolicy that allows it" in finding.where
+    assert f"let TCP 4317 and 4318 pass from `{place}`" in finding.mend
     assert left_behind(images, place) == []
+
+
+def reading(cluster, place):
+    return validated(cluster, described(place), "users-pods-reach").findings[0].severity
 
 
 # --- destinations ---
