@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,12 @@ import typer
 
 from af_otel.cli._cluster import ContextOption, FileOption, KubeconfigOption
 from af_otel.cli._local import JsonOption, StateOption
+from af_otel.cli._local import console as screen
 from af_otel.cli._where import is_cluster
+from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
+    from af_otel.backends.story import Story
     from af_otel.backends.tempo import Tempo
 
 
@@ -41,6 +45,14 @@ def trace(
         bool, typer.Option("--all", help="Every span: fold none of many alike.")
     ] = False,
     as_json: JsonOption = False,
+    as_html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write a page to look at in a browser, which needs nothing but itself.",
+        ),
+    ] = None,
 ) -> None:
     """Tell what a session, or one trace, did: each span under what set it off."""
     from af_otel.backends import find
@@ -53,15 +65,35 @@ def trace(
         else:
             server = _at(tempo or _of_facility(state))
         story = find.story(server, what, whole_session=whole_session)
+    if as_html is not None:
+        _write(story, as_html)
     if as_json:
         json.dump(story.as_json(), sys.stdout, indent=2)
         sys.stdout.write("\n")
+    if as_json or as_html is not None:
         return
     console = page()
     for line in heading(story):
         console.print(line)
     console.print()
     console.print(Lines(story, console.width, everything=everything).table)
+
+
+def _write(story: Story, path: Path) -> None:
+    from af_otel.page.document import document
+
+    try:
+        # What a person did is not for everybody on this machine. In place: it may be a pipe.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(path.expanduser(), flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(document(story))
+    except OSError as error:
+        raise AfOtelError(
+            f"The page cannot be written: {error.strerror or error}",
+            where=f"`{path}`",
+            hint="name a file in a directory that you may write to",
+        ) from error
+    screen().print(f"Open {path.expanduser().resolve().as_uri()}", highlight=False, soft_wrap=True)
 
 
 def _at(url: str) -> Tempo:

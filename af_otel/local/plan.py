@@ -28,6 +28,7 @@ USUAL = {
     "prometheus": (9090, "Prometheus"),
     "tempo": (3200, "Tempo"),
     "grafana": (3000, "Grafana"),
+    "page": (8088, "the page of the sessions"),
     "dask-scheduler": (8786, "the Dask scheduler"),
     "dask-dashboard": (8787, "the Dask dashboard"),
     "dask-worker-1": (8791, ""),

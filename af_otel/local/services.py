@@ -43,6 +43,7 @@ def plan(state: State, ports: Ports, injected: Path) -> Plan:
         made.notes.append("Grafana is left out: it is neither on PATH nor named by AF_OTEL_GRAFANA")
     else:
         _grafana(made, found)
+    _page(made)
     return made
 
 
@@ -232,5 +233,27 @@ def _grafana(made: Plan, found: grafana.Grafana) -> None:
             port=made.port("grafana"),
             ready=probes.http(made.port("grafana"), "/api/health"),
             env={**made.base_env(), **found.env(directory, made.port("grafana"))},
+        )
+    )
+
+
+def _page(made: Plan) -> None:
+    """What shows the sessions in a browser; it is there also while what it asks is not."""
+    made.urls["page"] = f"http://{made.address('page')}"
+    elsewhere = (("JupyterHub", "hub"), ("Grafana", "grafana"), ("Dask", "dask_dashboard"))
+    links = [f"{title}={made.urls[key]}" for title, key in elsewhere if key in made.urls]
+    made.services.append(
+        Service(
+            "page",
+            (
+                *(sys.executable, "-m", "af_otel.page", "--port", str(made.port("page"))),
+                *("--tempo", made.urls["tempo"], "--prometheus", made.urls["prometheus"]),
+                *("--facility", made.state.name),
+                *(word for link in links for word in ("--link", link)),
+            ),
+            url=made.urls["page"],
+            port=made.port("page"),
+            ready=probes.http(made.port("page"), "/"),
+            env=made.base_env(),
         )
     )

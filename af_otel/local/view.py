@@ -35,7 +35,8 @@ NAME = "af-otel"
 NOTEBOOK = "examples/dimuon.ipynb"
 PLACES = (
     ("JupyterHub", "hub", "notebooks"),
-    ("Grafana", "grafana", "sessions, side by side"),
+    ("Sessions", "page", "their traces, and what runs, in the browser"),
+    ("Grafana", "grafana", "dashboards"),
     ("Dask", "dask_dashboard", "its dashboard"),
     ("Tempo", "tempo", "traces (HTTP API)"),
     ("Prometheus", "prometheus", "metrics (HTTP API)"),
@@ -206,9 +207,10 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     login = f"and log in: user {hub['user']} (any name will do), password "
     steps.add_row("", Text.assemble(login, (hub["password"], "bold")))
     steps.add_row("2.", Text("Run > Run All Cells"))
-    steps.add_row(
-        "3.", Text.assemble("See what happened: ", (f"{called()} trace last{option}", "bold"))
-    )
+    trace = (f"{called()} trace last{option}", "bold")
+    steps.add_row("3.", Text.assemble("See what happened: ", trace))
+    if "page" in facility.urls:
+        steps.add_row("", Text(f"or open {facility.urls['page']}"))
     end = _grid()
     if foreground:
         end.add_row(Text("Ctrl-C stops everything"))

@@ -1,0 +1,38 @@
+"""Serve the page on this machine: `python -m af_otel.page --port 8088 --tempo URL ...`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from af_otel.page.server import Place, Server
+
+
+def main() -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m af_otel.page", description=__doc__)
+    parser.add_argument("--port", type=int, default=8088)
+    parser.add_argument("--tempo", metavar="URL", required=True)
+    parser.add_argument("--prometheus", metavar="URL", required=True)
+    parser.add_argument("--facility", metavar="NAME", default="")
+    parser.add_argument(
+        "--link", action="append", default=[], metavar="TITLE=URL", help="where else to look"
+    )
+    given = parser.parse_args()
+    links = dict(link.split("=", 1) for link in given.link)
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    with Server(given.port, Place(given.facility, given.tempo, given.prometheus, links)) as server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
