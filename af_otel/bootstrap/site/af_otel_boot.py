@@ -266,6 +266,12 @@ def misfit():
 
 def say(line):
     """Write one line to the process' stderr: never to a kernel's, which is a cell's output."""
+    if type(sys.stderr).__module__.startswith("ipykernel."):
+        from os import write
+
+        # The descriptor that was 2 before the kernel took that for its cells, too.
+        write(sys.stderr.fileno(), ("af-otel: %s\n" % line).encode("utf-8", "replace"))
+        return
     stream = sys.__stderr__
     if stream is not None:
         stream.write("af-otel: %s\n" % line)
