@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 # Long enough for two exports of a minute, and what Prometheus itself looks back for a value.
 WINDOW = "5m"
 SECONDS = 300
+# A number that was not told for as long is a new one; else a break in telemetry would count again
+# all that went before it.
+GAP = "1h"
 # What Grafana's time picker shows.
 RANGE = "$__range"
 # `job` is "facility/service" whatever the way that a number came.
 FACILITY = 'job=~"$facility/.+"'
+# Each run of the Collector has its own, so these never go back either.
+SPANS = "traces_span_metrics"
+_MEAN = ("sum", "count")
 
 
 def series(metric: str | Instrument, *where: str) -> str:
@@ -49,7 +55,8 @@ def grown(metric: str, *where: str, by: str = "", over: str = WINDOW) -> str:
     """What a pushed counter grew by, births counted."""
     picked = series(metric, *where)
     newest = picked if over == WINDOW else f"max_over_time({picked}[{over}])"
-    return f"sum{_by(by)} ({newest} - ({picked} offset {over} or {newest} * 0))"
+    before = f"last_over_time({picked}[{GAP}] offset {over})"
+    return f"sum{_by(by)} ({newest} - ({before} or {newest} * 0))"
 
 
 def per_second(metric: str, *where: str, by: str = "") -> str:
@@ -62,10 +69,22 @@ def rate(picked: str, by: str = "") -> str:
     return f"sum{_by(by)} (rate({picked}[{WINDOW}]))"
 
 
-def mean(histogram: str, *where: str, by: str = "") -> str:
+def rare(picked: str) -> str:
+    """The same for one that begins with what it counts, as the Collector's failures do."""
+    born = f"({picked} unless last_over_time({picked}[{GAP}] offset {WINDOW}))"
+    return f"({born} / {SECONDS} or rate({picked}[{WINDOW}]))"
+
+
+def mean(metric: str, *where: str, by: str = "") -> str:
     """The mean of what a scraped histogram was given."""
-    summed, counted = (series(f"{histogram}_{part}", *where) for part in ("sum", "count"))
+    summed, counted = (series(f"{metric}_{part}", *where) for part in _MEAN)
     return f"{rate(summed, by)} / ({rate(counted, by)} > 0)"
+
+
+def span_mean(*where: str, by: str) -> str:
+    """The mean duration of spans, from what the Collector made of all of them."""
+    summed, counted = (grown(f"{SPANS}_duration_seconds_{part}", *where, by=by) for part in _MEAN)
+    return f"{summed} / ({counted} > 0)"
 
 
 def count(instrument: Instrument, *where: str, by: str = "", over: str = WINDOW) -> str:

@@ -18,6 +18,7 @@ KIND = 'jupyter_kernel_name=~"$kernel"'
 def kernels(place: kit.Place) -> Dashboard:
     """Kernels by their name, cells by their status, and both by their time."""
     cells = f'resource.service.namespace =~ "$facility" && name = "{spans.RUN_CELL}"'
+    last = promql.series("jupyter_server_last_activity_timestamp_seconds")
     session = place.url("sessions", session="${__value.raw}")
     return kit.board(
         place,
@@ -126,18 +127,13 @@ def kernels(place: kit.Place) -> Dashboard:
                         "terminals": promql.total("terminal_currently_running_total"),
                     },
                 ),
-                kit.lines(
-                    "Requests: mean duration",
-                    "Of the users' servers that are scraped, by the class of the answer's code "
-                    "as they tell it.",
+                kit.bars(
+                    "Idle for",
+                    "Since a server last saw its user do something, the ten longest. What is "
+                    "idle for days is not culled.",
                     "s",
-                    {
-                        "{{status_code}}": promql.mean(
-                            "http_request_duration_seconds",
-                            'job=~".+/jupyter-server"',
-                            by="status_code",
-                        )
-                    },
+                    {"{{instance}}": f"topk (10, time() - {last})"},
+                    limits=(86400, 604800),
                 ),
             ],
         },

@@ -112,7 +112,7 @@ def _pods() -> list[kit.Panel]:
             width=kit.THIRD,
         ),
         kit.lines(
-            "CPU and memory by namespace: cores",
+            "CPU by namespace",
             "What the facility uses of the cluster.",
             "short",
             {

@@ -12,8 +12,6 @@ from af_otel.grafana.kit import HALF, SIXTH, THIRD
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-OURS = 'jupyterhub_spawn_outcome!=""'  # The hub's own histogram has this name, too.
-
 
 def overview(place: kit.Place) -> Dashboard:
     """How many people are here, whether what they do works, and how fast."""
@@ -115,7 +113,7 @@ def overview(place: kit.Place) -> Dashboard:
                     "What people wait for first. The 95 % line is what they complain of; dashed "
                     "are one and three minutes.",
                     "s",
-                    promql.quantiles(metrics.SPAWN_DURATION, OURS),
+                    promql.quantiles(metrics.SPAWN_DURATION),
                     limits=(60, 180),
                     width=THIRD,
                 ),
@@ -139,14 +137,13 @@ def overview(place: kit.Place) -> Dashboard:
                 kit.lines(
                     "Failed spans per second",
                     "By what they are: `run cell` are users' errors, `spawn server` the "
-                    "facility's. A click on a point's diamond leads to a trace.",
+                    "facility's.",
                     "ops",
                     {
-                        "{{span_name}}": promql.rate(
-                            promql.series(
-                                "traces_span_metrics_calls_total", 'status_code="STATUS_CODE_ERROR"'
-                            ),
-                            "span_name",
+                        "{{span_name}}": promql.per_second(
+                            f"{promql.SPANS}_calls_total",
+                            'status_code="STATUS_CODE_ERROR"',
+                            by="span_name",
                         )
                     },
                     width=HALF,

@@ -96,9 +96,8 @@ def sessions(place: kit.Place) -> Dashboard:
                     "s",
                     {
                         "{{span_name}}": "histogram_quantile(0.95, "
-                        + promql.rate(
-                            promql.series("traces_span_metrics_duration_seconds_bucket"),
-                            "le, span_name",
+                        + promql.grown(
+                            f"{promql.SPANS}_duration_seconds_bucket", by="le, span_name"
                         )
                         + ")"
                     },
@@ -108,8 +107,8 @@ def sessions(place: kit.Place) -> Dashboard:
                     "How often each kind of thing happened, traces that were not kept included.",
                     "ops",
                     {
-                        "{{span_name}}": promql.rate(
-                            promql.series("traces_span_metrics_calls_total"), "span_name"
+                        "{{span_name}}": promql.per_second(
+                            f"{promql.SPANS}_calls_total", by="span_name"
                         )
                     },
                     stacked=True,

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.names import prometheus_name
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-# The hub's own histogram has this name, too; ours has an outcome, the hub's a status.
-OURS = ('jupyterhub_spawn_outcome!=""', 'jupyterhub_spawn_profile=~"$profile"')
-SPAWNS = "jupyterhub_server_spawn_duration_seconds"
+PROFILE = 'jupyterhub_spawn_profile=~"$profile"'
+SPAWNS = prometheus_name(metrics.SPAWN_DURATION)
+HUBS = "jupyterhub_server_spawn_duration_seconds"
 PARTS = f"{spans.SPAWN_SERVER}|{spans.START_SERVER}|{spans.ADD_ROUTE}"
 
 
@@ -34,7 +35,7 @@ def spawn(place: kit.Place) -> Dashboard:
                     {
                         "{{jupyterhub_spawn_outcome}} {{error_type}}": promql.count(
                             metrics.SPAWN_DURATION,
-                            *OURS,
+                            PROFILE,
                             by="jupyterhub_spawn_outcome, error_type",
                         )
                     },
@@ -45,7 +46,7 @@ def spawn(place: kit.Place) -> Dashboard:
                     "True quantiles of our histogram, failures included. Dashed are one and three "
                     "minutes. A click on a diamond leads to a spawn's trace.",
                     "s",
-                    promql.quantiles(metrics.SPAWN_DURATION, *OURS),
+                    promql.quantiles(metrics.SPAWN_DURATION, PROFILE),
                     limits=(60, 180),
                 ),
                 kit.heat(
@@ -53,7 +54,7 @@ def spawn(place: kit.Place) -> Dashboard:
                     "Each column is five minutes, darker are more spawns. Two bands are two kinds "
                     "of spawns, such as with and without a pull of the image.",
                     "s",
-                    promql.grown(f"{SPAWNS}_bucket", *OURS, by="le"),
+                    promql.grown(f"{SPAWNS}_bucket", PROFILE, by="le"),
                 ),
                 kit.lines(
                     "By profile: 95 % are faster",
@@ -62,7 +63,7 @@ def spawn(place: kit.Place) -> Dashboard:
                     "s",
                     {
                         "{{jupyterhub_spawn_profile}}": promql.quantile(
-                            0.95, metrics.SPAWN_DURATION, *OURS, by="jupyterhub_spawn_profile"
+                            0.95, metrics.SPAWN_DURATION, PROFILE, by="jupyterhub_spawn_profile"
                         )
                     },
                 ),
@@ -74,13 +75,7 @@ def spawn(place: kit.Place) -> Dashboard:
                     f"`{spans.ADD_ROUTE}` the proxy; what of `{spans.SPAWN_SERVER}` is in neither "
                     "is the wait for a node, the image, the volumes.",
                     "s",
-                    {
-                        "{{span_name}}": promql.mean(
-                            "traces_span_metrics_duration_seconds",
-                            f'span_name=~"{PARTS}"',
-                            by="span_name",
-                        )
-                    },
+                    {"{{span_name}}": promql.span_mean(f'span_name=~"{PARTS}"', by="span_name")},
                 ),
                 kit.spans(
                     "Spawns that took longer than chosen",
@@ -117,12 +112,12 @@ def spawn(place: kit.Place) -> Dashboard:
             "What the hub says itself": [
                 kit.lines(
                     "Spawns per second, by the hub's status",
-                    "`jupyterhub_server_spawn_duration_seconds`, in the words of JupyterHub 6: "
+                    f"`{HUBS}`, in the words of JupyterHub 6: "
                     "`failure` has a reason. Requests that it refused are counted, too.",
                     "ops",
                     {
                         "{{status}} {{reason}}": promql.rate(
-                            promql.series(f"{SPAWNS}_count", 'status!=""'), "status, reason"
+                            promql.series(f"{HUBS}_count"), "status, reason"
                         )
                     },
                 ),

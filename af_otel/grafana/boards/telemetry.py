@@ -27,21 +27,31 @@ def telemetry(place: kit.Place) -> Dashboard:
     )
 
 
-def _flow() -> list[kit.Panel]:
-    def each(metric: str, *where: str, by: str = "", zero: bool = False) -> dict[str, str]:
-        legend = f" {{{{{by}}}}}" if by else ""
-        return {
-            f"{name}{legend}": promql.rate(spelled(f"otelcol_{metric}_{signal}", *where), by)
-            + (" or vector(0)" if zero else "")
-            for name, signal in SIGNALS.items()
-        }
+def _each(metric: str, *where: str, by: str = "") -> dict[str, str]:
+    legend = f" {{{{{by}}}}}" if by else ""
+    return {
+        f"{name}{legend}": promql.rate(spelled(f"otelcol_{metric}_{signal}", *where), by)
+        for name, signal in SIGNALS.items()
+    }
 
+
+def _failures(metric: str) -> str:
+    """Of spans and of points; the signal tells apart what is else labelled alike."""
+    rates = (
+        f"label_replace({promql.rare(spelled(f'otelcol_{metric}_{signal}'))}, "
+        f'"signal", "{name}", "", "")'
+        for name, signal in SIGNALS.items()
+    )
+    return f"sum by (exporter, signal) ({' or '.join(rates)}) or vector(0)"
+
+
+def _flow() -> list[kit.Panel]:
     return [
         kit.lines(
             "Received per second",
             "Spans, and points of metrics, that processes sent to the Collector and it took.",
             "ops",
-            each("receiver_accepted", SENDERS),
+            _each("receiver_accepted", SENDERS),
             width=kit.THIRD,
         ),
         kit.lines(
@@ -49,18 +59,17 @@ def _flow() -> list[kit.Panel]:
             "Over its memory limit, or with a full journal, the Collector says no; senders keep "
             "what they can and drop the rest. Anything but 0 is worth a look.",
             "ops",
-            each("receiver_refused", SENDERS, zero=True),
+            _each("receiver_refused", SENDERS),
             limits=(0.001, 1),
             width=kit.THIRD,
         ),
         kit.lines(
             "Dropped per second",
-            "Full queues, and what the destination refused for good. This is lost.",
+            "For a queue that was full, or as the destination would never take it. This is lost.",
             "ops",
-            each("exporter_enqueue_failed", zero=True)
-            | {
-                f"{name} refused by destination": query
-                for name, query in each("exporter_send_failed", zero=True).items()
+            {
+                "{{exporter}} {{signal}}: queue full": _failures("exporter_enqueue_failed"),
+                "{{exporter}} {{signal}}: not taken": _failures("exporter_send_failed"),
             },
             limits=(0.001, 1),
             width=kit.THIRD,
@@ -70,7 +79,7 @@ def _flow() -> list[kit.Panel]:
             "By exporter. Less than received are traces that were not kept; more is the journal "
             "on disk.",
             "ops",
-            each("exporter_sent", by="exporter"),
+            _each("exporter_sent", by="exporter"),
             width=kit.THIRD,
         ),
         kit.lines(
