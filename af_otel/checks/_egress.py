@@ -12,6 +12,7 @@ from af_otel.checks.finding import NotChecked
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by
 from af_otel.kubernetes.pods import is_ready
+from af_otel.kubernetes.refs import Ref
 
 if TYPE_CHECKING:
     from af_otel.checks._probe import Probes
@@ -32,6 +33,7 @@ class Target:
     """What a probe connects to."""
 
     address: str = ""
+    ip: str = ""  # of that name, for a pod that cannot look it up
     peer: Peer | None = None
     installed: bool = False  # the Collector itself; else a listener of ours in its place
     why_not: str = ""
@@ -56,15 +58,17 @@ def _target(context: Context) -> Target:
             "Pod", "v1", facility.namespace, {"matchLabels": chosen_by(facility, COLLECTOR)}
         )
         if any(is_ready(each) for each in there):
+            service = context.objects.get(Ref("v1", "Service", COLLECTOR, facility.namespace))
+            ip = (service or {}).get("spec", {}).get("clusterIP", "")
             host = f"{COLLECTOR}.{facility.namespace}.svc"
-            return Target(f"{host}:{PORT}", peer, installed=True)
+            return Target(f"{host}:{PORT}", "" if ip == "None" else ip, peer, installed=True)
         listener = _listener.started(context)
     except AfOtelError as error:
         return Target(why_not=str(error))
     except NotChecked as error:
         return Target(why_not=error.why)
     peer = Peer(listener.namespace, listener.labels, addresses=(listener.address,))
-    return Target(f"{listener.address}:{PORT}", peer)
+    return Target(f"{listener.address}:{PORT}", peer=peer)
 
 
 def collector(context: Context) -> Peer:

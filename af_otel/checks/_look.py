@@ -111,6 +111,7 @@ def _by_exec(context: Context, view: View, target: _egress.Target) -> None:
     variables = {
         "AF_OTEL_PROBE": PROGRAM,
         "AF_OTEL_PROBE_TARGET": target.address,
+        "AF_OTEL_PROBE_ADDRESS": target.ip,
         "AF_OTEL_PROBE_PATIENCE": "5",
         "AF_OTEL_PROBE_METRICS": f"http://127.0.0.1:8081{hub.base_url}hub/metrics",
     }
@@ -139,7 +140,7 @@ def _by_pod(context: Context, view: View, target: _egress.Target) -> None:
     template = view.template
     name = probes.name(template.place.role)
     _egress.refuse_adoption(context, template)
-    probe = probes.start(pod(template, name, target.address))
+    probe = probes.start(pod(template, name, target))
     view.created, view.made = probe.created, probe.made
 
     def open_a_way(running: float) -> None:
@@ -191,12 +192,13 @@ def _security(template: Template, other: Template) -> dict[str, Any]:
     return {"securityContext": chosen} if chosen else {}
 
 
-def pod(template: Template, name: str, target: str) -> dict[str, Any]:
+def pod(template: Template, name: str, target: _egress.Target) -> dict[str, Any]:
     """A pod like those of the template that runs our script instead of theirs."""
     variables = {
         "AF_OTEL_PROBE": PROGRAM,
         "AF_OTEL_PROBE_LOG": "/dev/termination-log",
-        "AF_OTEL_PROBE_TARGET": target,
+        "AF_OTEL_PROBE_TARGET": target.address,
+        "AF_OTEL_PROBE_ADDRESS": target.ip,
         "AF_OTEL_PROBE_PATIENCE": str(PATIENCE),
     }
     container = {

@@ -79,6 +79,15 @@ def _judged(context: Context, view: View, reading: Reading, target: _egress.Targ
     """What a probe's attempt means."""
     reach: dict[str, Any] = (view.found or {})["reach"]
     role, namespace = view.template.role, view.template.place.namespace
+    if reach["ok"] and "dns" in reach:
+        yield Finding(
+            "blocks",
+            f"{_sentence(role)} cannot look up names in the cluster",
+            f"`{target.address}` from `{namespace}`: {reach['dns']}; its address is reached",
+            _WHY,
+            _DNS,
+        )
+        return
     if reach["ok"] and (view.opened is None or reach["seconds"] < view.opened):
         if not reading.allowed:
             yield Finding(
@@ -93,12 +102,7 @@ def _judged(context: Context, view: View, reading: Reading, target: _egress.Targ
     if reach["ok"]:
         yield _blocked_by_policy(context, view.template, reading, proven=True)
         return
-    said = reach["error"]
-    if said.startswith("dns:"):
-        what = f"{_sentence(role)} cannot look up names in the cluster"
-        where = f"`{target.address}` from `{namespace}`: {said.removeprefix('dns: ')}"
-        yield Finding("blocks", what, where, _WHY, _DNS)
-        return
+    said = reach["error"] or reach["dns"]
     tried = "also with a NetworkPolicy that allows it, " if view.opened is not None else ""
     cause = _named(reading) if reading.isolated else "no NetworkPolicy chooses them"
     yield Finding(

@@ -70,12 +70,22 @@ def test_the_collector_is_reached():
 
 
 @pytest.mark.parametrize(
-    ("host", "says"), [("127.0.0.1", "ConnectionRefusedError"), ("nobody.invalid", "dns: ")]
+    ("host", "address", "says"),
+    [
+        ("127.0.0.1", "", {"error": "ConnectionRefusedError"}),
+        ("nobody.invalid", "", {"error": "", "dns": "["}),
+        ("nobody.invalid", "127.0.0.1", {"error": "ConnectionRefusedError", "dns": "["}),
+    ],
 )
-def test_what_cannot_be_reached(host, says):
+def test_what_cannot_be_reached(host, address, says):
     """A name that is unknown is told from an address that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    reach = look(AF_OTEL_PROBE_TARGET=f"{host}:{port}", AF_OTEL_PROBE_PATIENCE="0")["reach"]
+    reach = look(
+        AF_OTEL_PROBE_TARGET=f"{host}:{port}",
+        AF_OTEL_PROBE_ADDRESS=address,
+        AF_OTEL_PROBE_PATIENCE="0",
+    )["reach"]
     assert not reach["ok"]
-    assert reach["error"].startswith(says)
+    assert set(reach) == {"ok", "attempts", *says}
+    assert all(reach[key].startswith(text) for key, text in says.items())
