@@ -17,6 +17,7 @@ from af_otel.checks import _look, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
+from af_otel.kubernetes.objects.injection import excludes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,8 @@ def images_have_python(context: Context) -> Found:
             )
     for view in _look.views(context):
         template, problem = view.template, view.problem
+        if excludes(context.facility, template.image):
+            continue
         where = f"image `{template.image}` of {template.role} ({template.where})"
         if isinstance(problem, Failed) and problem.image:
             yield Finding(
@@ -66,10 +69,12 @@ def images_have_python(context: Context) -> Found:
             yield Unchecked(f"{where}: {problem.what} ({problem.where})", problem.hint)
         elif what := _lack(view):
             yield Finding(
-                "blocks" if template.place.role == "hub" else "warns",
+                "blocks" if template.place.role == "hub" or view.no_shell else "warns",
                 what,
                 where,
-                "Its pods start and run as before, but untraced",
+                "Its pods would wait for ever for an init container that cannot run"
+                if view.no_shell
+                else "Its pods start and run as before, but untraced",
                 "# in facility.yaml, if that is as it should be: pods with it are left alone\n"
                 f"injection: {{exclude_images: ['{template.image}']}}",
             )

@@ -134,6 +134,11 @@ def _place(namespaces: list[str], selector: Selector) -> str:
     return "  (" + " && ".join(tests) + ")"
 
 
+def excludes(facility: Facility, image: str) -> bool:
+    """Whether pods with an image are left alone, as the policy sees it."""
+    return any(re.match(_regex(pattern), image) for pattern in facility.injection.exclude_images)
+
+
 def _regex(pattern: str) -> str:
     """Return an image pattern as a regular expression; without tag or digest it means any."""
     wanted = ".*".join(re.escape(part) for part in pattern.split("*"))
