@@ -102,7 +102,16 @@ class Step:
 
 @pytest.fixture
 def step(tmp_path):
-    step = Step(tmp_path / "af-otel", tmp_path / "payload", tmp_path / "bin")
+    return made_in(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path):
+    return images_own(tmp_path)
+
+
+def made_in(directory):
+    step = Step(directory / "af-otel", directory / "payload", directory / "bin")
     step.home.mkdir()
     step.payload.mkdir()
     (step.payload / "payload.zip").write_bytes(archive())
@@ -111,14 +120,24 @@ def step(tmp_path):
     return step
 
 
-@pytest.fixture
-def own(tmp_path):
+def images_own(directory):
     """What an image has on PYTHONPATH: two directories, and a sitecustomize in the second."""
-    first, second = tmp_path / "own one", tmp_path / "own2"
+    first, second = directory / "own one", directory / "own2"
     first.mkdir()
     second.mkdir()
     (second / "sitecustomize.py").write_text("import os; os.environ['OWN'] = 'ran'")
     return f"{first}:{second}"
+
+
+@pytest.fixture(scope="module", params=["unpacked", "failed"])
+def done(request, tmp_path_factory):
+    """A step that is over, in an image with a path of its own, and that path."""
+    directory = tmp_path_factory.mktemp(request.param)
+    step, own = made_in(directory), images_own(directory)
+    if request.param == "failed":
+        (step.payload / "payload.zip").unlink()
+    step.run(PYTHONPATH=own)
+    return step, own
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -153,15 +172,12 @@ def test_a_second_run_changes_nothing(step):
 
 
 @pytest.mark.parametrize("version", [v for v in TRACED + UNTOUCHED if v in installed()])
-@pytest.mark.parametrize("unpacked", [True, False])
-def test_the_images_own_path_is_where_it_was(step, own, version, unpacked):
+def test_the_images_own_path_is_where_it_was(done, version):
     """Same search path, same for children, its sitecustomize run: with the payload, without it, on
     every Python.
     """
+    step, own = done
     python = installed()[version]
-    if not unpacked:
-        (step.payload / "payload.zip").unlink()
-    step.run(PYTHONPATH=own)
     search, handed_on, ran = step.seen(python)
     plain, _, plainly_ran = step.seen(python, path=own)
     assert (search, ":".join(handed_on), ran) == (plain, own, plainly_ran)
@@ -171,26 +187,26 @@ def test_the_images_own_path_is_where_it_was(step, own, version, unpacked):
     assert again == (search, handed_on, ran)
 
 
-def test_a_path_that_a_shell_has_changed_keeps_its_order(step, own):
+def test_a_path_that_a_shell_has_changed_keeps_its_order(done):
     """An entrypoint puts something before and behind: the image's own stays between."""
-    step.run(PYTHONPATH=own)
+    step, own = done
     search, handed_on, _ = step.seen(path=f"/before:{step.path()}:/behind")
     assert handed_on == ["/before", *own.split(":"), "/behind"]
     assert search[1:5] == handed_on
 
 
 @pytest.mark.parametrize("path", ["/theirs:/too", "$(PYTHONPATH)"])
-def test_a_path_of_the_pods_own_hides_the_images_as_ever(step, own, path):
+def test_a_path_of_the_pods_own_hides_the_images_as_ever(done, path):
     """Unless the kubelet found nothing behind a reference to it: then the image's counts."""
-    step.run(PYTHONPATH=own)
+    step, own = done
     _, handed_on, _ = step.seen(path=step.path(own=path))
     assert handed_on == (own if path.startswith("$") else path).split(":")
 
 
 @pytest.mark.parametrize("version", [v for v in TRACED + UNTOUCHED if v in installed()])
-def test_an_empty_path_of_the_pods_own_is_none(step, own, version):
+def test_an_empty_path_of_the_pods_own_is_none(done, version):
     """It hides the image's, and the end that it leaves behind ours is not the working directory."""
-    step.run(PYTHONPATH=own)
+    step, _ = done
     python = installed()[version]
     search, handed_on, _ = step.seen(python, path=f"{step.home}:")
     assert (search, handed_on) == (step.seen(python, path="")[0], [])
