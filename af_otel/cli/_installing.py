@@ -148,7 +148,7 @@ def show(prepared: Prepared, wishes: Wishes) -> None:
         since = before.current.af_otel if before and before.current else ""
         versions = f" {since} → {__version__}" if since and since != __version__ else ""
         screen.print(f"Facility `{prepared.facility.name}`{versions}\n", highlight=False)
-        screen.print(_plan.changes(prepared.plan, full=wishes.dry_run))
+        screen.print(_plan.changes(prepared.plan, full=wishes.dry_run), soft_wrap=True)
     for line in _plan.consequences(prepared, restart=wishes.restart):
         screen.print(Text(f"note: {line}"), soft_wrap=True)
     screen.print()

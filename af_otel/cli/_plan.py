@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -11,7 +12,7 @@ from rich.text import Text
 from af_otel.backends.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -26,6 +27,7 @@ _SIGNS = {
     "delete": ("-", "red"),
     "foreign": ("!", "bold red"),
 }
+_LONG = 160  # characters of a line; an admission policy has some of thousands
 _LINES = {"+": "green", "-": "red", "@": "dim"}
 
 
@@ -100,13 +102,30 @@ def place(ref: Ref) -> str:
 
 def _diff(change: Change) -> Text:
     text = Text()
-    lines: Sequence[str] = change.diff
-    for line in lines:
+    for line in shortened(change.diff):
         text.append(f"    {line}\n", style=_LINES.get(line[:1], ""))
     for field, manager in (change.owners or {}).items():
         text.append(f"    `{field}` was set by `{manager}`\n", style="yellow")
     text.rstrip()
     return text
+
+
+def shortened(lines: Sequence[str]) -> Iterator[str]:
+    """The lines of a diff, of very long ones the place where the old and the new part."""
+    for at, line in enumerate(lines):
+        if len(line) <= _LONG:
+            yield line
+            continue
+        begin = 1
+        for other in (*lines[at + 1 : at + 2], *lines[max(0, at - 1) : at]):
+            if {line[0], other[:1]} == {"+", "-"}:
+                same = len(os.path.commonprefix([line[1:], other[1:]]))
+                begin = max(1, same + 1 - _LONG // 2)
+                break
+        cut = line[begin : begin + _LONG]
+        yield (
+            line[0] + ("…" if begin > 1 else "") + cut + ("…" if begin + _LONG < len(line) else "")
+        )
 
 
 def _table() -> Table:

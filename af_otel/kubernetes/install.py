@@ -245,7 +245,9 @@ def _inject(
     apply.objects(cluster, changes, progress, take_back=take_back)
     if changed or (changes and prepared.hub):
         with progress.step("wait until pods are injected"):
-            wrong = progress.patiently(proof.prove_injection, cluster, prepared.facility)
+            wrong = progress.patiently(
+                proof.prove_injection, cluster, prepared.facility, payload=prepared.payload
+            )
             if wrong:
                 undo(cluster, prepared, progress)
             _refuse(wrong)

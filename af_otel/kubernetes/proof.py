@@ -78,12 +78,22 @@ def try_injection(cluster: Cluster, facility: Facility, payload: str) -> list[Af
 
 
 def prove_injection(
-    cluster: Cluster, facility: Facility, *, trial: str = "", patience: float = PATIENCE
+    cluster: Cluster,
+    facility: Facility,
+    *,
+    payload: str = "",
+    trial: str = "",
+    patience: float = PATIENCE,
 ) -> list[AfOtelError]:
     """Return what is wrong with the policy in force: none if it injects those it should, and them
     alone.
 
     It waits for a policy that was just applied.
+
+    Parameters
+    ----------
+    payload
+        What is to be injected: for some seconds an API server goes by the policy as it was before.
 
     Raises
     ------
@@ -93,7 +103,7 @@ def prove_injection(
     deadline = time.monotonic() + patience
     found = []
     for probe in _probes(cluster, facility):
-        while problem := _problem(cluster, facility, probe, trial=trial):
+        while problem := _problem(cluster, facility, probe, payload, trial=trial):
             if not isinstance(problem, _AsBefore) or time.monotonic() > deadline:
                 found.append(problem)
                 break
@@ -162,7 +172,7 @@ def _resources(cluster: Cluster, namespace: str, selector: dict[str, Any]) -> di
 
 
 def _problem(
-    cluster: Cluster, facility: Facility, probe: _Probe, *, trial: str
+    cluster: Cluster, facility: Facility, probe: _Probe, payload: str, *, trial: str
 ) -> AfOtelError | None:
     made = _ask(cluster, _pod_of(probe, trial))
     if isinstance(made, ApiError):
@@ -176,6 +186,12 @@ def _problem(
             hint="make `selector` in facility.yaml so narrow that it chooses no others",
         )
     ref = Ref("v1", "ConfigMap", _payload_of(made), probe.namespace)
+    if payload and ref.name != payload:
+        return _AsBefore(
+            f"{_sentence(probe.who)} are injected with another payload",
+            where=f"{ref} instead of `{payload}`",
+            hint="run `af-otel diff`: is there another policy that injects?",
+        )
     if cluster.get(ref) is None:
         return AfOtelError(
             f"{_sentence(probe.who)} would start without the payload, and run untraced",

@@ -6,7 +6,7 @@ A hub is never down because of us: if it does not come back, what was injected i
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes import pods, troubles
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Seconds. A hub upgrades its database and asks all users' servers at its start.
 BOUND = 300.0
 _PAUSE = 0.5
+_ATTEMPTS, _SETTLES = 2, 5.0  # seconds between them
 _GRACE = 15.0  # seconds; a crash or two at the start may pass: the database was not there yet
 
 
@@ -79,41 +80,52 @@ def hub(
                 where=before.where,
                 hint="once it runs, the same command goes on; `--no-restart` leaves the hub out",
             )
-        for pod in waiting:
-            problem = _replaced(cluster, facility, pod, progress, step, bound)
-            if problem is None:
-                _tell_unless_injected(cluster, facility, payload, progress)
-                continue
-            progress.say(step, "it does not come back: taking out what was injected")
-            undo()
-            said = [problem.where] if problem.where else []
-            said += _said(cluster, facility)
-            for each in hub_pods(cluster, facility):
-                _delete(cluster, each, progress)
-            again = _until_ready(cluster, facility, set(), progress, step, bound)
-            now = (
-                "the hub runs as before"
-                if again is None
-                else f"it does not come up without af-otel, either: {again.what}"
-            )
-            raise HubDown(
-                f"The hub did not come back with af-otel in it: {problem.what}",
-                where="\n         ".join(said),
-                hint=f"what was injected is taken out again, and {now}; `--no-restart` installs "
-                "the rest",
-            )
+        for attempt in range(_ATTEMPTS):
+            for pod in waiting:
+                problem = _replaced(cluster, facility, pod, progress, step, bound)
+                if problem is not None:
+                    _give_up(cluster, facility, problem, progress, step, undo, bound)
+            # Of several API servers one may not have known the policy yet.
+            waiting = [pod for pod in outdated(cluster, facility, payload) if pods.is_ready(pod)]
+            if not waiting:
+                return
+            if attempt + 1 < _ATTEMPTS:
+                time.sleep(_SETTLES)
+    for pod in waiting:
+        progress.notice(
+            f"Pod `{pod['metadata']['name']}` of the hub came back without af-otel: something "
+            "takes it out, or an API server does not know the policy yet; then the same command "
+            "helps"
+        )
 
 
-def _tell_unless_injected(
-    cluster: Cluster, facility: Facility, payload: str, progress: Progress
-) -> None:
-    for pod in outdated(cluster, facility, payload):
-        if pods.is_ready(pod):
-            progress.notice(
-                f"Pod `{pod['metadata']['name']}` of the hub came back without af-otel: another "
-                "API server did not know the policy yet, or something takes it out; run the "
-                "command again"
-            )
+def _give_up(
+    cluster: Cluster,
+    facility: Facility,
+    problem: Trouble,
+    progress: Progress,
+    step: Step,
+    undo: Callable[[], None],
+    bound: float,
+) -> NoReturn:
+    """Take out what was injected, and have the hub run again."""
+    progress.say(step, "it does not come back: taking out what was injected")
+    said = [problem.where] if problem.where else []
+    said += _said(cluster, facility)
+    undo()
+    for each in hub_pods(cluster, facility):
+        _delete(cluster, each, progress)
+    again = _until_ready(cluster, facility, set(), progress, step, bound)
+    now = (
+        "the hub runs as before"
+        if again is None
+        else f"it does not come up without af-otel, either: {again.what}"
+    )
+    raise HubDown(
+        f"The hub did not come back with af-otel in it: {problem.what}",
+        where="\n         ".join(said),
+        hint=f"what was injected is taken out again, and {now}; `--no-restart` installs the rest",
+    )
 
 
 def require_controller(pod: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from af_otel.cli._plan import shortened
 from af_otel.errors import AfOtelError
 from af_otel.facility import Facility
 from af_otel.kubernetes.inventory import Inventory, Revision
@@ -117,3 +118,13 @@ def test_a_payload_is_shown_by_its_hash():
     """And its size."""
     assert masked(PAYLOAD)["binaryData"]["payload.zip"].startswith("<sha256:")
     assert masked(PAYLOAD)["binaryData"]["payload.zip"].endswith("300 kB>")
+
+
+def test_a_long_line_is_shown_where_it_differs():
+    """An expression of a policy has thousands of characters, and one of them is another."""
+    same = "x" * 5000
+    old, new = shortened([f"-{same}old", f"+{same}new"])
+    assert old.startswith("-…x")
+    assert old.endswith("xold")
+    assert new.endswith("xnew")
+    assert list(shortened(["-short", "+shorter"])) == ["-short", "+shorter"]
