@@ -1,0 +1,214 @@
+"""Dashboards as Grafana reads them: by its own models, by our rules, as files, for one of many."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+
+import pytest
+from facility import af_otel
+
+from af_otel.grafana import promql
+from af_otel.grafana.dashboards import NAMES, dashboards
+from af_otel.grafana.lint import lint
+from af_otel.grafana.queries import metric_names, panels
+
+grafana = pytest.importorskip("grafana_foundation_sdk", reason="needs Python 3.11")
+
+
+@pytest.fixture(scope="module")
+def boards():
+    return dashboards()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grafanas_own_models_read_and_write_each(boards, name):
+    """Nothing is lost on the way: every field is one that Grafana's schema has."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    read = Dashboard.from_json(copy.deepcopy(boards[name]))
+    assert list(lost(boards[name], json.loads(JSONEncoder().encode(read)))) == []
+
+
+def lost(written, read, where=""):
+    """What was written and is not read; what is read beyond it are defaults."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, value in written.items():
+            yield from lost(value, read.get(key, "nothing"), f"{where}/{key}")
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        for number, (one, other) in enumerate(zip(written, read, strict=True)):
+            yield from lost(one, other, f"{where}/{number}")
+    elif written != read:
+        yield f"{where}: {written!r}, not {read!r}"
+
+
+def test_our_rules_find_nothing(boards):
+    """Each panel says how to read it, in a unit, of a source and a facility that can be chosen."""
+    assert lint(boards) == []
+
+
+def test_panels_lie_beside_each_other(boards):
+    """None covers another, and none is wider than the page."""
+    for name, board in boards.items():
+        taken = set()
+        for panel in board["panels"]:
+            place = panel["gridPos"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert not cells & taken, (name, panel["title"])
+            assert place["x"] + place["w"] <= 24, (name, panel["title"])
+            taken |= cells
+
+
+def test_dashboards_lead_to_each_other(boards):
+    """Every link is to one of them, of the same facility."""
+    for place, made in (("", boards), ("casa", dashboards("casa"))):
+        uids = {board["uid"] for board in made.values()}
+        led = set(re.findall(r"/d/([\w-]+)", json.dumps(made)))
+        assert led <= uids, place
+        assert len(uids) == len(NAMES)
+        for board in made.values():
+            assert board["links"][0]["tags"] == board["tags"]
+
+
+def test_a_facilitys_name_is_in_no_query():
+    """It tells dashboards apart; what they show is for a variable to say."""
+    for board in dashboards("casa").values():
+        assert "casa" not in json.dumps([panel["targets"] for panel in panels(board)])
+
+
+def without_unit(board):
+    del next(panels(board))["fieldConfig"]["defaults"]["unit"]
+
+
+def without_words(board):
+    next(panels(board))["description"] = ""
+
+
+def with_a_source(board):
+    next(panels(board))["targets"][0]["datasource"]["uid"] = "P1809F7CD0C75ACF3"
+
+
+def with_another_metric(board):
+    next(panels(board))["targets"][0]["expr"] = 'sum (nonsense{job=~"$facility/.+"})'
+
+
+def with_another_variable(board):
+    next(panels(board))["targets"][0]["expr"] = 'up{job=~"$facility/.+", a="$b"}'
+
+
+def without_an_end(board):
+    next(panels(board))["targets"][0]["expr"] = 'sum (up{job=~"$facility/.+"}'
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (without_unit, "overview: Servers: it has no unit"),
+        (without_words, "overview: Servers: it has no description"),
+        (
+            with_a_source,
+            "overview: Servers: its data source `P1809F7CD0C75ACF3` is no variable",
+        ),
+        (with_another_metric, "overview: Servers: nobody is known to write `nonsense`"),
+        (with_another_variable, "overview: Servers: `$b` is no variable of it"),
+        (without_an_end, "overview: Servers: `(` has no other half in "),
+    ],
+)
+def test_each_rule_names_the_panel(boards, spoil, said):
+    """Where it is, and what is wrong."""
+    spoiled = copy.deepcopy(boards)
+    spoil(spoiled["overview"])
+    (problem,) = lint(spoiled)
+    assert problem.startswith(said)
+
+
+def test_two_of_one_uid_are_found(boards):
+    """Grafana would keep one of them."""
+    twice = {**boards, "copy": boards["spawn"]}
+    assert lint(twice) == ["af-otel-spawn: 2 dashboards have this uid"]
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ('sum by (le) (rate(a_bucket{x="b_c"}[5m] offset 1h))', {"a_bucket"}),
+        ('a / on (x) group_left b{y=~"sum|c"} or vector(0)', {"a", "b"}),
+        ('{__name__=~"a_b(_total)?", x="y"}', {"a_b"}),
+        ('{__name__=~"user_.+"}', {"user_x"}),
+        ('topk (10, time() - max by (job) (timestamp(a{b="1"})))', {"a"}),
+    ],
+)
+def test_metrics_of_a_query_are_found(query, asked):
+    """Labels, their values, functions and words of the language are none."""
+    assert metric_names(query) - {"group_left", "10"} == asked
+
+
+def test_growth_counts_births_and_bridges_gaps():
+    """A counter's first value counts, unless it was there before a break in telemetry."""
+    assert promql.grown("a_total", by="b") == (
+        'sum by (b) (a_total{job=~"$facility/.+"} - '
+        '(last_over_time(a_total{job=~"$facility/.+"}[1h] offset 5m) '
+        'or a_total{job=~"$facility/.+"} * 0))'
+    )
+
+
+def test_command_lists_and_exports(tmp_path):
+    """As JSON files whose data sources their reader chooses; what was exported keeps our rules."""
+    listed = json.loads(af_otel("dashboards", "list", "--json").stdout)
+    assert [board["name"] for board in listed] == list(NAMES)
+
+    done = af_otel("dashboards", "export", str(tmp_path / "boards"), "--name", "casa")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "boards" / f"{name}.json") for name in NAMES]
+    board = json.loads((tmp_path / "boards" / "dask.json").read_text())
+    assert (board["title"], board["uid"]) == ("Dask (casa)", "af-otel-dask-casa")
+    kinds = [item["query"] for item in board["templating"]["list"] if item["type"] == "datasource"]
+    assert kinds == ["prometheus", "tempo"]
+
+    assert af_otel("dashboards", "lint", str(tmp_path / "boards")).returncode == 0
+
+
+def test_command_says_what_is_wrong(tmp_path, boards):
+    """A changed dashboard's faults are listed, and the exit code is 3."""
+    board = copy.deepcopy(boards["overview"])
+    without_words(board)
+    (tmp_path / "mine.json").write_text(json.dumps(board))
+    done = af_otel("dashboards", "lint", str(tmp_path))
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "error: mine: Servers: it has no description"
+
+    (tmp_path / "mine.json").write_text("{}")
+    done = af_otel("dashboards", "lint", str(tmp_path))
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1,
+        f"error: `{tmp_path / 'mine.json'}` is no dashboard",
+    )
+
+
+def test_a_facilitys_grafana_is_found(tmp_path):
+    """By its file; without one, and with one that does not say, that is told."""
+    file = tmp_path / "facility.yaml"
+    file.write_text(
+        "name: casa\nhub: {namespace: jhub}\n"
+        "backends: {prometheus: true, tempo: true}\n"
+        "grafana: {url: 'https://grafana.example.org/'}\n"
+    )
+    done = af_otel("dashboards", "open", "--no-browser", "-f", str(file))
+    assert done.stdout.strip() == "https://grafana.example.org/d/af-otel-overview-casa"
+
+    file.write_text(file.read_text().replace("grafana:", "#"))
+    done = af_otel("dashboards", "open", "--no-browser", "-f", str(file))
+    assert done.returncode == 1
+    assert "does not say where its Grafana is" in done.stderr
+
+    done = af_otel("dashboards", "open", "--no-browser", "--state", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert "error: No facility runs here" in done.stderr
