@@ -3,34 +3,38 @@
 import { ask } from "./api.js";
 import { Chart } from "./chart.js";
 import { h, keyed } from "./dom.js";
+import { clock } from "./words.js";
 
 const POINTS = 180;
 const MOST_SERIES = 60;
 const MOST_CURVES = 12;
 const TIMES = [["900", "last 15 minutes"], ["3600", "last hour"], ["21600", "last 6 hours"], ["86400", "last day"]];
-const OWN = new Set(["__name__", "job", "instance", "training", "model", "otel_scope_name", "otel_scope_version", "service_name", "service_namespace", "service_instance_id"]);
+const OWN_RUN = ["job", "instance", "training", "model"];
+const OWN = new Set([...OWN_RUN, "__name__", "otel_scope_name", "otel_scope_version", "service_name", "service_namespace", "service_instance_id"]);
 
 function points(values) {
   return values.map(([at, value]) => [Number(at), Number(value)]).filter(([, value]) => Number.isFinite(value));
 }
 
-// One entry a training and value, the ones that moved last first; a line for each set of other labels.
+// One entry a run and value, the ones that moved last first; a line for each set of other labels.
 export function curves(result) {
   const made = new Map();
   for (const { metric, values } of result) {
     const name = metric.__name__.replace("user_training_", "");
-    const key = `${metric.training ?? ""} ${name}`;
-    const curve = made.get(key) ?? { key, training: metric.training ?? "training", name, series: [], last: 0 };
+    const run = OWN_RUN.map((label) => metric[label] ?? "").join(" ");
+    const key = `${run} ${name}`;
+    const curve = made.get(key) ?? { key, training: metric.training ?? "training", name, series: [], first: Infinity, last: 0 };
     made.set(key, curve);
     const others = Object.entries(metric).filter(([label]) => !OWN.has(label)).map(([, value]) => value);
-    const line = { label: others.join(", ") || name, points: points(values), instance: metric.instance ?? "" };
+    const line = { label: others.join(", ") || name, points: points(values) };
     if (!line.points.length) continue;
     curve.series.push(line);
+    curve.first = Math.min(curve.first, line.points[0][0]);
     curve.last = Math.max(curve.last, line.points.at(-1)[0]);
   }
   const order = (one) => (one.name.startsWith("loss") ? 0 : 1);
   return [...made.values()].filter((curve) => curve.series.length)
-    .sort((one, other) => Math.round((other.last - one.last) / 60) || order(one) - order(other) || one.key.localeCompare(other.key));
+    .sort((one, other) => Math.round(other.first - one.first) || order(one) - order(other) || one.key.localeCompare(other.key));
 }
 
 export class Charts {
@@ -85,14 +89,13 @@ export class Charts {
     this.more.textContent = this.more.hidden ? "" : `and ${found.length - shown.length} more in Prometheus`;
     keyed(this.training, shown, (curve) => curve.key,
       (curve) => {
-        const chart = new Chart(`${curve.training}: ${curve.name}`);
+        const chart = new Chart(`${curve.training}: ${curve.name}`, `from ${clock(curve.first * 1e3)} on`);
         this.curves.set(curve.key, chart);
         return chart.element;
       },
       (_, curve) => {
-        const times = curve.series.flatMap((one) => [one.points[0][0], one.points.at(-1)[0]]);
-        const from = Math.min(...times);
-        this.curves.get(curve.key).show({ series: curve.series.slice(0, 8), from, to: Math.max(...times, from + 1), zero: false });
+        const series = curve.series.sort((one, other) => one.label.localeCompare(other.label)).slice(0, 6);
+        this.curves.get(curve.key).show({ series, from: curve.first, to: Math.max(curve.last, curve.first + 1), zero: false });
       });
     for (const key of this.curves.keys()) if (!shown.some((curve) => curve.key === key)) this.curves.delete(key);
   }

@@ -19,10 +19,11 @@ function found(traces, names) {
         user: values[names.user] ?? "",
         outcome: values[names.outcome] ?? "",
         open: Boolean(values[names.pending]),
-        matched: position ? 0 : set.matched ?? set.spans.length,
+        first: position === 0,
         began: Number(span.startTimeUnixNano) / 1e6,
         seconds: Number(span.durationNanos) / 1e9,
         ended: began + (trace.durationMs ?? 0),
+        whole: (trace.durationMs ?? 0) / 1e3,
       };
     })).filter((span) => span.session),
   );
@@ -38,8 +39,9 @@ export function gathered(answers, names) {
       session.user ||= span.user;
       session.began = Math.min(session.began, span.began);
       session.last = Math.max(session.last, span.ended);
-      if (what === "cells" && span.matched) session.cells += 1; // each is a trace of its own
-      if (what === "errors") session.errors += span.matched;
+      // Traces, not spans: of one that lies in several blocks, a search sees the spans of any one.
+      if (what === "cells" && span.first) session.cells += 1;
+      if (what === "errors" && span.first) session.errors += 1;
       if (what === "spawns" && !(span.open && session.spawn)) session.spawn = span;
     }
   }
@@ -48,6 +50,8 @@ export function gathered(answers, names) {
 
 function spawnWords(spawn) {
   if (!spawn) return "";
+  // The end of it may lie in another block than the marker that was found; the trace is as long as it.
+  if (spawn.open && spawn.whole > spawn.seconds + 0.5) return `started in ${duration(spawn.whole)}`;
   if (spawn.open) return Date.now() - spawn.began < SPAWNING ? "is being started" : "start without an end";
   if (spawn.outcome && spawn.outcome !== "ok") return `spawn: ${spawn.outcome}`;
   return `started in ${duration(spawn.seconds)}`;
@@ -68,7 +72,7 @@ export class SessionsList {
         h("h1", { id: "sessions-title" }, "Sessions"),
         h("label", {}, h("span", { class: "unseen" }, "Sessions of the "), this.choice)),
       h("p", { class: "heads", "aria-hidden": "true" },
-        ["began", "person", "cells", "errors", "server", "last seen"].map((word) => h("span", {}, word))),
+        ["began", "person", "cells", "traces", "server", "last seen"].map((word) => h("span", {}, word))),
       this.list, this.note, this.more);
   }
 
@@ -124,7 +128,7 @@ export class SessionsList {
   update(item, session) {
     const put = (name, words) => setText(item.querySelector(`.${name}`), words);
     put("cells", session.cells ? count(session.cells, "cell") : "no cells");
-    put("errors", session.errors ? `✕ ${count(session.errors, "error")}` : "no errors");
+    put("errors", session.errors ? `✕ ${session.errors} failed` : "none failed");
     item.querySelector(".errors").classList.toggle("failed", session.errors > 0);
     put("server", spawnWords(session.spawn));
     item.querySelector(".server").classList.toggle("failed", Boolean(session.spawn && !session.spawn.open && session.spawn.outcome && session.spawn.outcome !== "ok"));

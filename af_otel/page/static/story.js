@@ -66,6 +66,8 @@ export class StoryView {
     if (details || !this.details.element.hidden) {
       this.details.show(node);
       this.beside.classList.add("with-details");
+      // On a narrow screen it lies over the lower half: the row is to be seen above it.
+      if (getComputedStyle(this.details.element).position === "fixed") this.waterfall.row(key).scrollIntoView({ block: "start" });
       if (into) this.details.focus();
     }
     history.replaceState(null, "", this.here(key));
