@@ -51,7 +51,9 @@ def show(as_json: JsonOption = False) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("name", "title", "panels", "about"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "panels" else None)
+        table.add_column(
+            heading, overflow="fold", justify="right" if heading == "panels" else "left"
+        )
     for board in found:
         table.add_row(*(str(board[key]) for key in ("name", "title", "panels", "about")))
     page().print(table)

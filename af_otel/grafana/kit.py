@@ -291,7 +291,7 @@ def _query(expr: str, legend: str, number: int) -> prometheus.Dataquery:
 
 
 def _thresholds(limits: tuple[float, float] | None) -> dashboard.ThresholdsConfig:
-    steps = [(None, GOOD)]
+    steps: list[tuple[float | None, str]] = [(None, GOOD)]
     if limits and limits[0] <= limits[1]:
         steps += [(limits[0], DOUBTFUL), (limits[1], BAD)]
     elif limits:

@@ -154,12 +154,11 @@ def spawn(place: kit.Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Other things it does: mean duration",
-                    "Routes in the proxy, asking servers whether they live, stopping them. What "
-                    "grows here grows before users notice.",
+                    "Routes in the proxy, and stopping servers. What grows here grows before users "
+                    "notice.",
                     "s",
                     {
                         "add route": promql.mean("jupyterhub_proxy_add_duration_seconds"),
-                        "poll server": promql.mean("jupyterhub_server_poll_duration_seconds"),
                         "stop server": promql.mean("jupyterhub_server_stop_seconds"),
                     },
                 ),
