@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -28,6 +27,7 @@ _SIGNS = {
     "foreign": ("!", "bold red"),
 }
 _LONG = 160  # characters of a line; an admission policy has some of thousands
+_MOST, _ALL = 24, 1_000_000  # lines of one object's diff
 _LINES = {"+": "green", "-": "red", "@": "dim"}
 
 
@@ -54,7 +54,7 @@ def changes(plan: Plan, *, full: bool) -> RenderableType:
         )
         shown = full or change.action == "change"
         if shown and change.diff:
-            parts += [table, _diff(change)]
+            parts += [table, _diff(change, _ALL if full else _MOST)]
             table = _table()
     parts.append(table)
     same = len(plan.of("same"))
@@ -100,10 +100,15 @@ def place(ref: Ref) -> str:
     return f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
 
 
-def _diff(change: Change) -> Text:
+def _diff(change: Change, most: int) -> Text:
     text = Text()
-    for line in shortened(change.diff):
+    lines = list(shortened(change.diff))
+    for line in lines[:most]:
         text.append(f"    {line}\n", style=_LINES.get(line[:1], ""))
+    if len(lines) > most:
+        text.append(
+            f"    … {len(lines) - most} more lines: `af-otel diff` shows them\n", style="dim"
+        )
     for field, manager in (change.owners or {}).items():
         text.append(f"    `{field}` was set by `{manager}`\n", style="yellow")
     text.rstrip()
@@ -119,8 +124,9 @@ def shortened(lines: Sequence[str]) -> Iterator[str]:
         begin = 1
         for other in (*lines[at + 1 : at + 2], *lines[max(0, at - 1) : at]):
             if {line[0], other[:1]} == {"+", "-"}:
-                same = len(os.path.commonprefix([line[1:], other[1:]]))
-                begin = max(1, same + 1 - _LONG // 2)
+                pairs = enumerate(zip(line[1:], other[1:], strict=False), 1)
+                differs = next((place for place, (a, b) in pairs if a != b), len(other))
+                begin = max(1, differs - _LONG // 2)
                 break
         cut = line[begin : begin + _LONG]
         yield (

@@ -7,8 +7,9 @@ import urllib.request
 import pytest
 import yaml
 
+from af_otel.kubernetes.client import Cluster
 from af_otel.kubernetes.refs import Ref
-from cluster.small import small_facility
+from cluster.small import Small, small_facility
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 
@@ -17,6 +18,34 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 def small(cluster, tmp_path):
     with small_facility(cluster, tmp_path) as small:
         yield small
+
+
+@pytest.mark.timeout(1200)
+def test_from_a_bare_facility_to_verified_telemetry(cluster, facility_on_cluster, tmp_path):
+    """`init`, `validate`, `install`, and what it proves; no file is edited by hand. Afterwards
+    `uninstall` leaves the cluster's objects as they were.
+    """
+    api = Cluster.connect(cluster.kubeconfig)
+    there = Small(api, cluster.kubeconfig, tmp_path, facility_on_cluster.namespace)
+    there.run("init", "--hub", there.hub)
+    there.written = yaml.safe_load(there.file.read_text())
+    before = there.everything()
+    try:
+        there.run("validate")
+        made = there.json("install", "--yes")
+        assert made["verification"]["ok"]
+        assert made["seconds"] - made["seconds_pulling"] < 60
+        assert all(there.injected())
+        status = there.json("status")
+        assert status["well"]
+        assert {name for name, at in status["last_data"].items() if at} >= {
+            "jupyterhub",
+            "jupyter-server",
+            "jupyter-kernel",
+        }
+    finally:
+        there.run("uninstall", "--yes")
+    assert there.changed(before) == set()
 
 
 def test_a_dry_run_changes_nothing(small):
