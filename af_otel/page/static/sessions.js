@@ -98,8 +98,9 @@ export class SessionsList {
     const words = this.words();
     this.list.hidden = !shown.length;
     this.note.hidden = !words.length;
-    if (this.note.dataset.words !== String(shown.length > 0) || this.cut) {
-      this.note.dataset.words = String(shown.length > 0);
+    const told = words.map((word) => word.textContent).join(" ");
+    if (this.note.dataset.words !== told) {
+      this.note.dataset.words = told;
       this.note.replaceChildren(...words);
     }
   }
