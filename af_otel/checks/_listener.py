@@ -143,7 +143,7 @@ def _pod(context: Context) -> Made:
     collector = parts(context)
     facility = context.facility
     # Before the install its namespace need not be there; the hub's is.
-    there = context.namespace(facility.namespace) is not None
+    there = context.there(facility.namespace)
     namespace = facility.namespace if there else facility.hub.namespace
     name = probes.name("collector")
     renamed = {}

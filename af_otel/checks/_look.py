@@ -7,7 +7,7 @@ import json
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from af_otel.checks import _egress, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._templates import Template
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes.errors import Forbidden
 
 if TYPE_CHECKING:
     from af_otel.checks.context import Context
@@ -55,7 +56,7 @@ class View:
     created: str = ""  # the API server's clock
     made: float = 0.0  # ours, at that moment
     seen: float = 0.0  # our clock, when the script had ended
-    notes: list[str] = field(default_factory=list)
+    may_open: bool = True  # a way to the Collector
 
     @property
     def python(self) -> dict[str, Any]:
@@ -144,9 +145,12 @@ def _by_pod(context: Context, view: View, target: _egress.Target) -> None:
     view.created, view.made = probe.created, probe.made
 
     def open_a_way(running: float) -> None:
-        if view.opened is None and running > _OPENED and target.peer is not None:
-            view.opened = running
-            _egress.open_a_way(probes, template, name, target)
+        if view.opened is None and view.may_open and running > _OPENED:
+            try:
+                _egress.open_a_way(probes, template, name, target)
+                view.opened = running
+            except Forbidden:
+                view.may_open = False
 
     ended = probe.ended("probe", meanwhile=open_a_way if target.address else None)
     probe.remove()

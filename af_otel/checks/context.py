@@ -19,7 +19,7 @@ from af_otel.kubernetes.objects._labels import pods as places_of
 from af_otel.kubernetes.refs import Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from af_otel.checks._probe import Probes
     from af_otel.checks._sources import Object, Objects
@@ -74,16 +74,21 @@ class Context:
     @property
     def rendered(self) -> list[Object]:
         """What install would apply."""
+        return self.once("rendered", self._render)
+
+    def _render(self) -> list[Object]:
         from af_otel.kubernetes.objects import render
+        from af_otel.kubernetes.objects.facts import Facts
 
-        return self.once("rendered", lambda: render(self.facility, self.known_facts))
-
-    @property
-    def known_facts(self) -> Facts:
-        """What of the cluster decides which objects there are."""
         if self.facts is None:
             raise NotChecked("it needs the cluster")
-        return self.once("facts", self.facts)
+        try:
+            facts = self.facts()
+        except Forbidden:
+            # As if every pod were isolated, so that nothing that may be needed is forgotten.
+            policies = tuple(_isolating(name) for name in self.facility.injected_namespaces)
+            facts = Facts(version=self.live.version, network_policies=policies)
+        return render(self.facility, facts)
 
     # Pods
 
@@ -120,6 +125,22 @@ class Context:
     def namespace(self, name: str) -> Object | None:
         """A namespace, if it is there."""
         return self.objects.get(Ref("v1", "Namespace", name))
+
+    def there(self, namespace: str) -> bool:
+        """Whether a namespace is there; for who may not look it is, until something fails there."""
+        try:
+            return self.namespace(namespace) is not None
+        except Forbidden:
+            return True
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """A namespace's labels, as far as they may be read; its name is always one."""
+        try:
+            found = self.namespace(namespace) or {"metadata": {}}
+        except Forbidden:
+            found = {"metadata": {}}
+        labels = found["metadata"].get("labels") or {}
+        return {"kubernetes.io/metadata.name": namespace, **labels}
 
     def policies(self, namespace: str) -> Sequence[Object]:
         """The NetworkPolicies of a namespace."""
@@ -193,11 +214,23 @@ class Context:
         from af_otel.checks._labels import chooses
 
         for kind in ("Deployment", "StatefulSet"):
-            for workload in self.objects.list(kind, "apps/v1", namespace):
+            for workload in self._workloads_of(kind, namespace):
                 template = workload["spec"].get("template") or {}
                 labels = template.get("metadata", {}).get("labels") or {}
                 if chooses(place.selector, labels):
                     yield template
+
+    def _workloads_of(self, kind: str, namespace: str) -> Sequence[Object]:
+        try:
+            return self.objects.list(kind, "apps/v1", namespace)
+        except Forbidden as error:  # the pods themselves say nearly as much
+            self.unread[f"{kind}s in `{namespace}`"] = error.hint
+            return ()
+
+
+def _isolating(namespace: str) -> Object:
+    meta = {"name": "any", "namespace": namespace, "uid": "any"}
+    return {"metadata": meta, "spec": {"policyTypes": ["Ingress", "Egress"]}}
 
 
 def _values(obj: Object) -> Iterator[Chart]:

@@ -91,7 +91,7 @@ def _missing(context: Context, kind: str, name: str, fields: list[Reference]) ->
     tail = literals or "--docker-server=… --docker-username=… --docker-password=…"
     make = f"kubectl -n {namespace} create "
     make += f"secret {what} {name} {tail}" if kind == "Secret" else f"configmap {name} {literals}"
-    if context.namespace(namespace) is None:
+    if not context.there(namespace):
         make = f"kubectl create namespace {namespace}\n{make}"
     return Finding(
         "blocks",

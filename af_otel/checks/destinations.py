@@ -46,8 +46,15 @@ def destinations_accept_data(context: Context) -> Iterator[Finding | Unchecked]:
     except _listener.Failed as error:
         yield Unchecked(f"{error.what} ({error.where})", error.hint)
         return
+    namespace = made.namespace
+    if not context.live.may("get", "pods", namespace=namespace, subresource="portforward"):
+        rule = "{apiGroups: [''], resources: [pods/portforward], verbs: [get, create]}"
+        raise NotChecked(
+            f"You may not forward a port of pods in `{namespace}`",
+            hint=f"ask for a Role in namespace `{namespace}` with the rule `{rule}`",
+        )
     pod = f"pod/{made.probe.ref.name}"
-    with context.live.forward(made.namespace, pod, _listener.TRIAL_PORT) as address:
+    with context.live.forward(namespace, pod, _listener.TRIAL_PORT) as address:
         for signal, endpoint in wanted.items():
             if signal in made.signals:
                 status, said = _offered(f"{address}{_PATHS[signal]}", _content(context, signal))

@@ -12,6 +12,7 @@ from af_otel.checks import _egress, _look, _policies, _templates
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.objects._labels import FACILITY
 
 if TYPE_CHECKING:
@@ -151,9 +152,13 @@ def _blocked_by_policy(
 
 def _reading(context: Context, template: Template) -> Reading:
     namespace = template.place.namespace
+    try:
+        found = context.policies(namespace)
+    except Forbidden:  # a probe tells what is so, if not why
+        found = ()
     policies = [
         policy
-        for policy in context.policies(namespace)
+        for policy in found
         if "af-otel.io/probe" not in (policy["metadata"].get("labels") or {})
     ]
     peer = _egress.collector(context)

@@ -17,6 +17,7 @@ from af_otel.checks import _look, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
+from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.objects.injection import excludes
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from af_otel.checks._look import View
     from af_otel.checks.context import Context
+    from af_otel.errors import AfOtelError
 
     Found = Iterator[Finding | Unchecked]
 
@@ -45,9 +47,17 @@ def _seen(context: Context) -> Iterator[View]:
             yield view
 
 
+def _unseen(context: Context) -> Iterator[Unchecked]:
+    for view in _look.views(context):
+        if view.problem is not None:
+            image = f"image `{view.template.image}` of {view.template.role}"
+            yield Unchecked(f"{image}: {_why(view.problem)}", view.problem.hint)
+
+
 @check("Pods and images", "Do the images have a shell and a Python that af-otel runs on?")
 def images_have_python(context: Context) -> Found:
     """A probe with each image looks."""
+    yield from _unseen(context)
     for place in context.places:
         for template in _templates.of(context, place)[_templates.MOST :]:
             yield Unchecked(
@@ -65,9 +75,7 @@ def images_have_python(context: Context) -> Found:
                 problem.where or template.where,
                 "Pods with it do not start, with or without af-otel",
             )
-        elif problem is not None:
-            yield Unchecked(f"{where}: {problem.what} ({problem.where})", problem.hint)
-        elif what := _lack(view):
+        elif problem is None and (what := _lack(view)):
             yield Finding(
                 "blocks" if template.place.role == "hub" or view.no_shell else "warns",
                 what,
@@ -78,6 +86,11 @@ def images_have_python(context: Context) -> Found:
                 "# in facility.yaml, if that is as it should be: pods with it are left alone\n"
                 f"injection: {{exclude_images: ['{template.image}']}}",
             )
+
+
+def _why(problem: AfOtelError) -> str:
+    # What is forbidden, the hint says once more.
+    return problem.what + ("" if isinstance(problem, Forbidden) else f" ({problem.where})")
 
 
 def _lack(view: View) -> str:
@@ -99,6 +112,7 @@ def _lack(view: View) -> str:
 @check("Pods and images", "Are the libraries in the images new enough to be traced?")
 def libraries_are_supported(context: Context) -> Found:
     """Versions as the image's own Python sees them, against what the instrumentations support."""
+    yield from _unseen(context)
     for view in _seen(context):
         template = view.template
         versions = view.python.get("versions") or {}
@@ -121,6 +135,7 @@ def libraries_are_supported(context: Context) -> Found:
 @check("Pods and images", "Do OpenTelemetry packages in the images fit ours?")
 def opentelemetry_fits(context: Context) -> Found:
     """What an image brings is used instead of ours, so it must be within the range we work with."""
+    yield from _unseen(context)
     fits = _fits()
     for view in _seen(context):
         template = view.template
@@ -143,6 +158,7 @@ def opentelemetry_fits(context: Context) -> Found:
 @check("Pods and images", "What do the images run at every start of Python?")
 def own_sitecustomize_is_chained(context: Context) -> Found:
     """Ours stands in front of it and runs it as if it came first; that is good to know."""
+    yield from _unseen(context)
     for view in _seen(context):
         template = view.template
         for name, custom in (view.python.get("custom") or {}).items():
@@ -165,6 +181,7 @@ def own_sitecustomize_is_chained(context: Context) -> Found:
 def own_python_path_is_kept(context: Context) -> Found:
     """A pod's PYTHONPATH replaces the image's: ours is added by the policy, which keeps both."""
     if context.cluster is not None:
+        yield from _unseen(context)
         for view in _seen(context):
             path = view.python.get("pythonpath") or ""
             others = [each for each in path.split(":") if each and "af-otel" not in each]

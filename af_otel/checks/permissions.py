@@ -11,9 +11,7 @@ import yaml
 
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding
-from af_otel.kubernetes.errors import Forbidden, NotFound
-from af_otel.kubernetes.objects import render
-from af_otel.kubernetes.objects.facts import Facts
+from af_otel.kubernetes.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,7 +76,7 @@ def you_may_install(context: Context) -> Iterator[Finding]:
 def _needed(context: Context) -> Iterator[Right]:
     """What install, status, verify and uninstall ask of the API."""
     cluster, facility = context.live, context.facility
-    for obj in _rendered(context):
+    for obj in context.rendered:
         try:
             served = cluster.resource(obj["apiVersion"], obj["kind"])
         except NotFound:  # its definition is not there; other checks say so
@@ -112,28 +110,10 @@ def _each(namespace: str, group: str, resource: str, verbs: Iterable[str]) -> It
         yield Right(namespace, group, resource, verb)
 
 
-def _rendered(context: Context) -> list[Object]:
-    """What install would apply, as far as that can be told without a right to look."""
-    try:
-        return context.rendered
-    except Forbidden:
-        # As if every pod were isolated, so that no right for that is forgotten.
-        policies = tuple(_isolating(name) for name in context.facility.injected_namespaces)
-        return render(
-            context.facility, Facts(version=context.live.version, network_policies=policies)
-        )
-
-
-def _isolating(namespace: str) -> Object:
-    meta = {"name": "any", "namespace": namespace, "uid": "any"}
-    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    return {"metadata": meta, "spec": spec}
-
-
 def _escalation(context: Context, cluster: Cluster, executor: ThreadPoolExecutor) -> set[Right]:
     """Nobody may grant what they do not have, unless they may `escalate` and `bind`."""
     missing: set[Right] = set()
-    for obj in _rendered(context):
+    for obj in context.rendered:
         if obj["kind"] not in {"Role", "ClusterRole"}:
             continue
         namespace = obj["metadata"].get("namespace", "")
@@ -171,7 +151,7 @@ def _grant(context: Context, missing: Sequence[Right], who: str) -> Iterator[Obj
     for right in missing:
         by_namespace[right.namespace].append(right)
     for namespace, rights in sorted(by_namespace.items()):
-        if namespace and _is_missing(context, namespace):
+        if namespace and not context.there(namespace):
             yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         scope = "" if namespace else "Cluster"
         name = NAME if namespace else f"{NAME}-{context.facility.name}"
@@ -190,13 +170,6 @@ def _grant(context: Context, missing: Sequence[Right], who: str) -> Iterator[Obj
             "roleRef": {"apiGroup": _GROUP, "kind": f"{scope}Role", "name": name},
             "subjects": [_subject(who)],
         }
-
-
-def _is_missing(context: Context, namespace: str) -> bool:
-    try:
-        return context.namespace(namespace) is None
-    except Forbidden:
-        return False
 
 
 def _rules(rights: Iterable[Right]) -> Iterator[dict[str, Any]]:

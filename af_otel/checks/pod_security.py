@@ -31,14 +31,14 @@ def namespaces_admit_our_pods(context: Context) -> Iterator[Finding]:
         if obj["kind"] not in {"Deployment", "StatefulSet", "DaemonSet", "Job"} or not template:
             continue
         namespace = obj["metadata"]["namespace"]
-        if context.namespace(namespace) is None:
+        if not context.there(namespace):
             continue  # it is made as ours like it
         try:
             context.cluster.create(_pod(obj, template), dry_run=True)
         except Invalid as refusal:
             if "serviceaccount" in refusal.where.lower():
                 continue  # made by the install, just before
-            level = _level(context.namespace(namespace))
+            level = context.labels_of(namespace).get(_ENFORCE, "")
             yield Finding(
                 "blocks",
                 f"Namespace `{namespace}` refuses the pod of `{obj['metadata']['name']}`",
@@ -55,7 +55,7 @@ def namespaces_admit_our_pods(context: Context) -> Iterator[Finding]:
 
 def _restricted(context: Context, namespaces: list[str]) -> Iterator[Finding]:
     for name in namespaces:
-        if (level := _level(context.namespace(name))) == "restricted":
+        if (level := context.labels_of(name).get(_ENFORCE, "")) == "restricted":
             yield Finding(
                 "info",
                 f"Namespace `{name}` enforces pod security `{level}`",
@@ -69,11 +69,6 @@ def _by_reading(context: Context) -> Iterator[Finding]:
     if not any(context.namespace(name) for name in context.facility.injected_namespaces):
         raise NotChecked("no namespace is among the files")
     yield from _restricted(context, context.facility.injected_namespaces)
-
-
-def _level(namespace: Object | None) -> str:
-    labels = (namespace or {"metadata": {}})["metadata"].get("labels") or {}
-    return str(labels.get(_ENFORCE, ""))
 
 
 def _pod(obj: Object, template: dict[str, Any]) -> Object:

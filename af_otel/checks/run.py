@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from af_otel.checks import _registry
 from af_otel.checks.finding import SEVERITIES, Finding, NotChecked, Severity, Unchecked
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes.errors import Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -152,7 +153,9 @@ def _carry_out(done: Done, context: Context, changed: threading.Event) -> None:
     except NotChecked as reason:
         done.unchecked.append(Unchecked(reason.why, reason.hint, name))
     except AfOtelError as error:
-        why = error.what + (f" ({error.where})" if error.where else "")
+        # What is forbidden, the hint says once more, and how that ends.
+        where = "" if isinstance(error, Forbidden) else error.where
+        why = error.what + (f" ({where})" if where else "")
         done.unchecked.append(Unchecked(why, error.hint, name))
     except Exception as error:  # a cluster has what nobody thought of; the other checks go on
         why = f"it failed on what it found: {type(error).__name__}: {error}"

@@ -11,9 +11,8 @@ from af_otel.checks.finding import Finding, NotChecked
 from af_otel.kubernetes.objects._labels import FACILITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from af_otel.checks._sources import Object
     from af_otel.checks.context import Context
     from af_otel.kubernetes.objects._labels import Pods
 
@@ -26,7 +25,7 @@ def selectors_choose_pods(context: Context) -> Iterator[Finding]:
     for place in context.places:
         if context.cluster is None and place.role != "hub":
             continue
-        if context.cluster is not None and context.namespace(place.namespace) is None:
+        if context.cluster is not None and not context.there(place.namespace):
             yield Finding(
                 "blocks",
                 f"There is no namespace `{place.namespace}`",
@@ -114,7 +113,7 @@ def _others(context: Context) -> Iterator[Finding]:
         chosen = [
             place
             for place in context.places
-            if chooses(resources.get("namespaceSelector"), _lives_in(context, place.namespace))
+            if chooses(resources.get("namespaceSelector"), context.labels_of(place.namespace))
             and any(
                 chooses(resources.get("objectSelector"), pod["metadata"].get("labels") or {})
                 for pod in context.pods(place)
@@ -128,8 +127,3 @@ def _others(context: Context) -> Iterator[Finding]:
                 "Which of the two a pod reports to would be chance",
                 f"af-otel uninstall  # with the facility.yaml of `{other}`",
             )
-
-
-def _lives_in(context: Context, name: str) -> Mapping[str, str]:
-    namespace: Object = context.namespace(name) or {"metadata": {}}
-    return {"kubernetes.io/metadata.name": name, **(namespace["metadata"].get("labels") or {})}

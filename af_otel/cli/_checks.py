@@ -138,10 +138,13 @@ def _lines(head: str, text: str, width: int | None, style: str) -> Iterator[Text
 def _unchecked(report: Report, width: int | None) -> Iterator[Text]:
     if report.unchecked:
         yield Text("Not checked", style="bold")
+        alike: dict[tuple[str, str], list[str]] = {}
         for item in report.unchecked:
-            yield from _lines("  ? ", f"{item.check}: {item.why}", width, "yellow")
-            if item.hint:
-                yield from _lines("      hint: ", item.hint, width, "dim")
+            alike.setdefault((item.why, item.hint), []).append(item.check)
+        for (why, hint), checks in alike.items():
+            yield from _lines("  ? ", f"{', '.join(checks)}: {why}", width, "yellow")
+            if hint:
+                yield from _lines("      hint: ", hint, width, "dim")
         yield Text()
     if report.left_out:
         left = count(len(report.left_out), "check")
