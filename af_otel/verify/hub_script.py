@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> None:
         answer = {}
         if action == "make":
             answer = {"token": make(app.db, user, int(seconds))}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
+    # What a configuration may have begun, such as a thread, is the hub's and not to be waited for.
+    os._exit(0)
 
 
 def hub_of(pid: int) -> Any:

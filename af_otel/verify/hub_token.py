@@ -24,7 +24,7 @@ _WITHIN = 60  # s; the hub's configuration is executed, which may import much
 _FIND = r"""
 for process in /proc/[0-9]*; do
   { read -r python; read -r program; read -r module; } <<END
-$(tr '\000' '\n' < "$process/cmdline" 2>/dev/null)
+$({ tr '\000' '\n' < "$process/cmdline"; } 2>/dev/null)
 END
   case "$program $module" in
     */jupyterhub\ *|"-m jupyterhub") exec "$python" -c "$0" "${process#/proc/}" "$@" ;;

@@ -12,6 +12,7 @@ import kubernetes
 import pytest
 
 from af_otel.kubernetes.refs import Ref
+from cluster.parts import POD_CIDR
 from cluster.real import NAME, USER, described, left_of_the_user, said
 from cluster.small import AF_OTEL, caller, ended
 from servers import wait_for
@@ -113,6 +114,17 @@ def test_a_pod_that_is_not_injected_is_named(facility, place):
     assert told.startswith("Broken at `start server`: In Tempo: no span `start server`")
     assert f"pod `jupyter-{USER}` was not injected" in told
     assert left_of_the_user(facility, place) == []
+
+
+def test_a_way_out_that_is_blocked_is_told_with_what_the_collector_counted(facility, place):
+    """Nothing has arrived: so the Collector is named, and not the first hop."""
+    collector = facility.cluster.addresses(
+        place.namespace, "app.kubernetes.io/name=af-otel-collector"
+    )
+    with facility.cluster.dropped([POD_CIDR], collector):
+        told = failed(place)
+    assert told.startswith("Broken at `collector`: No span has arrived at the Collector")
+    assert ": 0 received, 0 refused," in told
 
 
 def test_a_user_of_a_token_is_themselves(facility, place):

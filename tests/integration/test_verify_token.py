@@ -126,26 +126,26 @@ def test_the_token_ends_by_itself(hub):
 
 def test_a_role_that_others_have_given_stays(hub):
     """A facility may have a role of that name: it is not removed."""
-    python = (
-        "import sqlite3; db = sqlite3.connect('jupyterhub.sqlite', timeout=30);"
-        'db.execute("{}"); db.commit()'
-    )
 
-    def sql(statement):
+    def change(code):
+        python = f"from jupyterhub import orm\ndb = orm.new_session_factory(URL)()\n{code}"
         subprocess.run(
-            [sys.executable, "-c", python.format(statement)], cwd=hub.directory, check=True
+            [hub.settings["python"], "-c", f"URL = 'sqlite:///jupyterhub.sqlite'\n{python}"],
+            cwd=hub.directory,
+            check=True,
         )
 
     hub.add_user("alice")
-    sql(f"insert into roles (id, name, scopes) values (900, '{hub_script.NAME}', '[]')")
-    sql("insert into user_role_map select id, 900 from users where name = 'alice'")
+    change(
+        f"role = orm.Role(id=900, name={hub_script.NAME!r})\n"
+        "alice = orm.User.find(db, 'alice')\nalice.roles.append(role)\ndb.commit()"
+    )
     try:
         said = beside(hub, "make", code=1)
         assert f"role {hub_script.NAME} is given to users" in said
     finally:
-        sql("delete from user_role_map where role_id = 900")
-        sql("delete from roles where id = 900")
         hub.api("DELETE", "users/alice")
+        change(f"db.delete(orm.Role.find(db, {hub_script.NAME!r}))\ndb.commit()")
 
 
 def test_a_hub_is_found_among_processes():
