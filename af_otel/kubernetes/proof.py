@@ -167,7 +167,7 @@ def _resources(cluster: Cluster, namespace: str, selector: dict[str, Any]) -> di
     for pod in cluster.list("Pod", namespace=namespace, labels=",".join(wanted)):
         found: dict[str, Any] = pod["spec"]["containers"][0].get("resources") or {}
         return {name: found[name] for name in ("requests", "limits") if found.get(name)}
-    small = {"cpu": "10m", "memory": "32Mi"}
+    small = {"cpu": "10m", "memory": "64Mi"}
     return {"requests": small, "limits": small}
 
 

@@ -282,6 +282,8 @@ NOT_TOUCHED = {
     "volume of our name": {"spec": {"volumes": [{"name": "af-otel", "emptyDir": {}}]}},
     "payload of our name": {"spec": {"volumes": [{"name": "af-otel-payload", "emptyDir": {}}]}},
     "container of our name": {"spec": {"containers": [{"name": "af-otel", "image": "i:1"}]}},
+    "no memory": {"resources": {"limits": {"memory": "63Mi"}}},
+    "no room": {"resources": {"limits": {"ephemeral-storage": "63Mi"}}},
     "mount in our place": {
         "spec": {"volumes": [{"name": "v", "emptyDir": {}}]},
         "volumeMounts": [{"name": "v", "mountPath": "/af-otel/x"}],
@@ -305,6 +307,8 @@ def test_what_is_not_chosen_or_has_our_names_is_as_it_was(usual, case):
         {"labels": {"component": "hub"}},
         {"labels": {}, "annotations": {"af-otel.io/inject": "true"}},
         {"image": "registry.example.org/a/b/no-shell-2:1"},
+        {"resources": {"limits": {"ephemeral-storage": "64Mi"}}},
+        {"resources": {"limits": {"ephemeral-storage": "1G", "memory": "1G"}}},
         {"image": "registry.example.org/no-shell:1"},
     ],
 )
@@ -446,6 +450,29 @@ def test_a_pod_without_a_working_payload_runs_as_ever(places, cluster, place):
     assert seen["env"]["OWN_SITE"] == "was here"
     assert "/srv/site" in seen["path"]
     assert not [entry for entry in seen["path"] if "af-otel" in entry]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"shareProcessNamespace": True},
+        {"securityContext": {"runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000}},
+        {"restartPolicy": "Never", "hostNetwork": True},
+    ],
+)
+def test_however_a_pod_is_set_up_it_is_traced(usual, spec):
+    """Processes that the containers share, users and groups, one attempt only."""
+    with usual.running(name="set-up", spec=spec) as name:
+        assert usual.seen(name)["booted"]
+
+
+@pytest.mark.parametrize("limits", [{"memory": "64Mi"}, {"cpu": "20m"}])
+def test_a_pod_with_little_memory_or_time_runs(usual, limits):
+    """The step has what the container has, and is not tried a second time."""
+    with usual.running(name="little", resources={"limits": limits}) as name:
+        status = usual.client.get(usual.ref(name))["status"]["initContainerStatuses"][0]
+        assert status["restartCount"] == 0
+        assert usual.seen(name)["booted"] or "cpu" in limits
 
 
 def test_an_image_without_python_runs(usual, cluster):

@@ -28,6 +28,8 @@ ZIP = "zip"
 # What the spawner, the charts and the operator call the container that matters: others may come
 # before it, and the init step needs the image that has Python.
 _MAIN = ("hub", "notebook", "dask-scheduler", "dask-worker", "scheduler", "worker")
+# What is unpacked takes 6 MB; to unpack it, a Python of 24 MB.
+_ROOM = "64Mi"
 # Of the main container, whatever limits or secures it.
 _COPIED = ("imagePullPolicy", "securityContext", "resources", "envFrom")
 
@@ -109,7 +111,15 @@ def _conditions(facility: Facility) -> Iterator[tuple[str, str]]:
     taken = f"m.mountPath == '{_pod.HOME}' || m.mountPath.startsWith('{_pod.HOME}/')"
     mounts = _items("c.?volumeMounts")
     yield "path-is-free", f"!object.spec.containers.exists(c, {mounts}.exists(m, {taken}))"
+    # The kubelet counts our volume against what the containers may write, and evicts.
+    yield "has-room", f"object.spec.containers.all(c, {_at_least('c', 'ephemeral-storage')})"
     yield "linux", "object.spec.?os.?name.orValue('linux') == 'linux'"
+
+
+def _at_least(container: str, what: str) -> str:
+    limit = f"{container}.?resources.?limits['{what}']"
+    enough = f"quantity(string({limit}.value())).compareTo(quantity('{_ROOM}')) >= 0"
+    return f"(!{limit}.hasValue() || {enough})"
 
 
 _INJECT = f"object.metadata.?annotations['{INJECT}'].orValue('').lowerAscii()"
@@ -160,6 +170,8 @@ def _variables() -> Iterator[tuple[str, str]]:
     yield "main", f"({named} + {known} + [0])[0]"  # its index
     yield "image", "object.spec.containers[variables.main].?image.orValue('')"
     yield "unpacked", f"{_INJECT} != '{ZIP}'"
+    # Out of memory, the step is killed, and with it a pod that is never restarted.
+    yield "fits", _at_least("object.spec.containers[variables.main]", "memory")
 
 
 def _patch(facility: Facility, payload: str) -> str:
@@ -192,7 +204,7 @@ def _patch(facility: Facility, payload: str) -> str:
         + " +\n".join(_container(facility))
         + ").flatten()",
     ]
-    return " +\n".join(steps)
+    return "variables.fits ?\n" + " +\n".join(steps) + " : []"
 
 
 def _container(facility: Facility) -> Iterator[str]:
