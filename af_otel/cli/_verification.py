@@ -104,7 +104,10 @@ def verdict(report: Report, look_at: str) -> RenderableType:
         f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
         style="not bold default",
     )
-    return Group(line, Text(f"See the session: {called()} {look_at}"))
+    lines = [line]
+    if report.collector:
+        lines.append(Text(f"The Collector meanwhile, {report.collector}"))
+    return Group(*lines, Text(f"See the session: {called()} {look_at}"))
 
 
 def _hops(report: Report, *, wide: bool) -> Table:

@@ -80,6 +80,7 @@ class Report:
     hops: list[HopProof] = field(default_factory=list)
     metrics: list[MetricProof] = field(default_factory=list)
     processes: int = 0
+    collector: str = ""  # what it counted meanwhile, where it keeps no spans
     seconds: float = 0.0
     broken: str = ""  # the first hop that is
     error: AfOtelError | None = None
@@ -111,6 +112,7 @@ class Report:
             "result": self.result or None,
             "seconds": round(self.seconds, 3),
             "processes": self.processes,
+            "collector": self.collector or None,
             "steps": [
                 {
                     "name": step.name,

@@ -145,6 +145,7 @@ class Verification:
         broken = next((hop for hop in report.hops if not hop.proven), None)
         fewest = hops.fewest_processes(place.hops)
         if broken is None and report.processes >= fewest:
+            report.collector = "" if every is not None else place.collector()
             return
         if not place.heard():
             raise _NotYet(

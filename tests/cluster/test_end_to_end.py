@@ -74,6 +74,7 @@ def test_from_a_bare_facility_to_verified_telemetry_and_back(facility, place, al
     assert pods["spawn server"][0].startswith(f"{facility.namespace}/hub-")
     assert pods["compute graph"][0].startswith(f"{facility.namespace}/dask-scheduler-")
     assert pods["worker share"][0].startswith(f"{facility.namespace}/dask-worker-")
+    assert " 0 refused, " in proven["collector"]
     assert proven["session"] != installed["verification"]["session"]
 
     story = place.json("trace", proven["session"])
