@@ -54,7 +54,7 @@ def dashboards(facility: str = "", *, choose: bool = False) -> dict[str, dict[st
         telemetry,
         users,
     )
-    from af_otel.grafana.kit import Place
+    from af_otel.grafana.place import Place
 
     makers = (
         overview.overview,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from af_otel_semconv import attributes
@@ -23,50 +22,19 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
-from af_otel.grafana.sources import titled, uid
+from af_otel.grafana.place import PROMETHEUS, TAG, TEMPO
+from af_otel.grafana.sources import titled
+from af_otel.grafana.variables import facilities, sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from af_otel.grafana.place import Place
+    from af_otel.grafana.variables import Variable
+
 Panel: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel | table.Panel
-Variable: TypeAlias = (
-    dashboard.QueryVariable | dashboard.TextBoxVariable | dashboard.DatasourceVariable
-)
-PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${prometheus}")
-TEMPO = model.DataSourceRef(type_val="tempo", uid="${tempo}")
-TAG = "af-otel"
 GOOD, DOUBTFUL, BAD = "green", "orange", "red"
 FULL, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
-
-
-@dataclass(frozen=True)
-class Place:
-    """The Grafana that a dashboard is made for.
-
-    Parameters
-    ----------
-    facility
-        Tells the dashboards of several facilities apart; empty where there is one.
-    choose
-        The data sources are not ours: the first of their kind is taken unless the reader chooses.
-    """
-
-    facility: str = ""
-    choose: bool = False
-
-    def uid(self, name: str) -> str:
-        """A dashboard's own."""
-        return uid(f"{TAG}-{name}", self.facility)
-
-    def url(self, name: str, **variables: str) -> str:
-        """A dashboard of ours, with the time and the variables of the one that leads there."""
-        kept = "" if variables else "&${__all_variables}"
-        more = "".join(f"&var-{key}={value}" for key, value in variables.items())
-        return f"/d/{self.uid(name)}?${{__url_time_range}}{kept}{more}"
-
-    def link(self, name: str, title: str) -> dashboard.DashboardLink:
-        """The same, in a panel's corner."""
-        return dashboard.DashboardLink(title).type(model.DashboardLinkType.LINK).url(self.url(name))
 
 
 def board(
@@ -92,7 +60,7 @@ def board(
         .editable()
         .link(others.tags(tags).as_dropdown(True).include_vars(True).keep_time(True))
     )
-    for variable in (*_sources(place), facilities(), *variables):
+    for variable in (*sources(place), facilities(), *variables):
         made.with_variable(variable)
     for heading, panels in rows.items():
         made.with_row(dashboard.Row(heading))
@@ -235,54 +203,6 @@ def rows(
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=hidden))
     return _told(panel, title, about, unit, PROMETHEUS, width)
-
-
-def facilities() -> Variable:
-    """Which facilities: those that have spans in this Prometheus."""
-    return choice(
-        "facility",
-        "Facility",
-        "traces_span_metrics_calls_total",
-        "service_namespace",
-        "`service.namespace` of what is shown",
-        everything=".+",
-    )
-
-
-def choice(
-    name: str, label: str, metric: str, of: str, about: str, *, everything: str = ".*"
-) -> Variable:
-    """A variable with the values of a label; all of them unless the reader chooses."""
-    query = f"label_values({metric}, {of})"
-    return (
-        dashboard.QueryVariable(name)
-        .label(label)
-        .description(about)
-        .datasource(PROMETHEUS)
-        .query({"query": query, "refId": name})
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(everything)
-        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
-    )
-
-
-def text(name: str, label: str, value: str, about: str) -> Variable:
-    """A variable that the reader writes."""
-    return dashboard.TextBoxVariable(name).label(label).description(about).default_value(value)
-
-
-def _sources(place: Place) -> list[Variable]:
-    made: list[Variable] = []
-    for kind in ("prometheus", "tempo"):
-        variable = dashboard.DatasourceVariable(kind).label(kind.capitalize()).type(kind)
-        if not place.choose:
-            ours = titled(kind.capitalize(), place.facility)
-            variable.current(model.VariableOption(True, ours, uid(kind, place.facility)))
-        made.append(variable)
-    return made
 
 
 def _query(expr: str, legend: str, number: int) -> prometheus.Dataquery:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.variables import choice, text
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 PREFIX = 'dask_task_prefix=~"$prefix"'
 TASKS = "dask_task_duration_seconds"
@@ -21,7 +24,7 @@ WHY = (
 )
 
 
-def dask(place: kit.Place) -> Dashboard:
+def dask(place: Place) -> Dashboard:
     """Tasks and graphs, workers and their efficiency, transfers and waits."""
     graphs = f'resource.service.namespace =~ "$facility" && name = "{spans.COMPUTE_GRAPH}"'
     session = place.url("sessions", session="${__value.raw}")
@@ -57,14 +60,14 @@ def dask(place: kit.Place) -> Dashboard:
             ],
         },
         [
-            kit.choice(
+            choice(
                 "prefix",
                 "Task prefix",
                 f"{TASKS}_count",
                 "dask_task_prefix",
                 "What Dask calls tasks that are alike; `other` beyond the first fifty",
             ),
-            kit.text("slower", "Slower than", "100ms", "Computations in the table took longer"),
+            text("slower", "Slower than", "100ms", "Computations in the table took longer"),
         ],
     )
 

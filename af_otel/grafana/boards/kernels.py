@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.variables import choice, text
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 CELLS = "jupyter_cell_duration_seconds"
 KIND = 'jupyter_kernel_name=~"$kernel"'
 
 
-def kernels(place: kit.Place) -> Dashboard:
+def kernels(place: Place) -> Dashboard:
     """Kernels by their name, cells by their status, and both by their time."""
     cells = f'resource.service.namespace =~ "$facility" && name = "{spans.RUN_CELL}"'
     last = promql.series("jupyter_server_last_activity_timestamp_seconds")
@@ -138,13 +141,13 @@ def kernels(place: kit.Place) -> Dashboard:
             ],
         },
         [
-            kit.choice(
+            choice(
                 "kernel",
                 "Kernel",
                 "jupyter_kernel_active",
                 "jupyter_kernel_name",
                 "The kernel's name as users choose it",
             ),
-            kit.text("slower", "Slower than", "1s", "Cells in the table took longer than this"),
+            text("slower", "Slower than", "1s", "Cells in the table took longer than this"),
         ],
     )

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.variables import choice
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 NAMESPACE = 'namespace=~"$namespace"'
 ROOT = 'id="/"'
 
 
-def nodes(place: kit.Place) -> Dashboard:
+def nodes(place: Place) -> Dashboard:
     """Nodes, pods and volumes, as far as they are the facility's."""
     return kit.board(
         place,
@@ -23,7 +26,7 @@ def nodes(place: kit.Place) -> Dashboard:
         "the cluster are in the nodes' numbers only.",
         {"Nodes": _nodes(), "Pods": _pods(), "Volumes": _volumes()},
         [
-            kit.choice(
+            choice(
                 "namespace",
                 "Namespace",
                 "pod_memory_working_set_bytes",

@@ -12,8 +12,10 @@ from af_otel.grafana.kit import HALF, SIXTH, THIRD
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+    from af_otel.grafana.place import Place
 
-def overview(place: kit.Place) -> Dashboard:
+
+def overview(place: Place) -> Dashboard:
     """How many people are here, whether what they do works, and how fast."""
     return kit.board(
         place,

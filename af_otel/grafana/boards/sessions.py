@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, spans
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.variables import text
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 FACILITY = 'resource.service.namespace =~ "$facility"'
 SESSION = f'span.{attributes.SESSION_ID} =~ "$session"'
@@ -17,7 +20,7 @@ SESSION = f'span.{attributes.SESSION_ID} =~ "$session"'
 COLUMNS = (attributes.SESSION_ID, attributes.ERROR_TYPE)
 
 
-def sessions(place: kit.Place) -> Dashboard:
+def sessions(place: Place) -> Dashboard:
     """A list of sessions, and all that belongs to one of them side by side."""
     this = place.url("sessions", session="${__value.raw}")
 
@@ -116,7 +119,7 @@ def sessions(place: kit.Place) -> Dashboard:
             ],
         },
         [
-            kit.text(
+            text(
                 "session",
                 "Session",
                 ".+",

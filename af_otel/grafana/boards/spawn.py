@@ -8,9 +8,12 @@ from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
 from af_otel.grafana.names import prometheus_name
+from af_otel.grafana.variables import choice, text
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 PROFILE = 'jupyterhub_spawn_profile=~"$profile"'
 SPAWNS = prometheus_name(metrics.SPAWN_DURATION)
@@ -18,7 +21,7 @@ HUBS = "jupyterhub_server_spawn_duration_seconds"
 PARTS = f"{spans.SPAWN_SERVER}|{spans.START_SERVER}|{spans.ADD_ROUTE}"
 
 
-def spawn(place: kit.Place) -> Dashboard:
+def spawn(place: Place) -> Dashboard:
     """Spawns by outcome, reason and duration, with their parts."""
     return kit.board(
         place,
@@ -165,13 +168,13 @@ def spawn(place: kit.Place) -> Dashboard:
             ],
         },
         [
-            kit.choice(
+            choice(
                 "profile",
                 "Profile",
                 f"{SPAWNS}_count",
                 "jupyterhub_spawn_profile",
                 "What users chose for their server",
             ),
-            kit.text("slower", "Slower than", "1s", "Spawns in the table took longer than this"),
+            text("slower", "Slower than", "1s", "Spawns in the table took longer than this"),
         ],
     )

@@ -10,12 +10,14 @@ from af_otel.grafana.promql import spelled
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+    from af_otel.grafana.place import Place
+
 # What comes back from the journal on disk was received already.
 SENDERS = 'receiver!~"otlp/loopback.*|prometheus.*"'
 SIGNALS = {"spans": "spans", "points": "metric_points"}
 
 
-def telemetry(place: kit.Place) -> Dashboard:
+def telemetry(place: Place) -> Dashboard:
     """What arrives, what is refused, dropped or late, and what the Collector needs for it."""
     return kit.board(
         place,

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import metrics
 
 from af_otel.grafana import kit, promql
+from af_otel.grafana.variables import choice
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from af_otel.grafana.place import Place
 
 TRAINING = 'training=~"$training"'
 PROCESSOR = 'coffea_processor=~"$processor"'
 
 
-def users(place: kit.Place) -> Dashboard:
+def users(place: Place) -> Dashboard:
     """Trainings by epoch, coffea by run, and any other number by its name."""
     return kit.board(
         place,
@@ -25,21 +28,21 @@ def users(place: kit.Place) -> Dashboard:
         "facility's operators collect.",
         {"Trainings": _trainings(), "coffea": _coffea(), "Any": _any()},
         [
-            kit.choice(
+            choice(
                 "training",
                 "Training",
                 "user_training_logs_total",
                 "training",
                 "What its author called it: `metrics.training(name)`",
             ),
-            kit.choice(
+            choice(
                 "processor",
                 "coffea processor",
                 "coffea_chunks_total",
                 "coffea_processor",
                 "The processor's class; `other` beyond the first fifty",
             ),
-            kit.choice(
+            choice(
                 "metric",
                 "Metric",
                 '{__name__=~"user_.+"}',
