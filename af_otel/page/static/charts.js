@@ -41,7 +41,7 @@ export class Charts {
   constructor(host, about) {
     this.about = about;
     this.choice = h("select", { id: "window", onchange: () => this.changed?.() },
-      TIMES.map(([seconds, words]) => h("option", { value: seconds, selected: seconds === "3600" }, words)));
+      TIMES.map(([seconds, words]) => h("option", { value: seconds, selected: seconds === "900" }, words)));
     this.charts = about.charts.map((chart) => ({ ...chart, drawn: new Chart(chart.title, chart.about) }));
     this.training = h("div", { class: "charts", id: "trainings" });
     this.more = h("p", { class: "soft", hidden: true });
