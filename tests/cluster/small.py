@@ -31,9 +31,17 @@ AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
 HUB = "localhost/af-otel-test/hub:1"
 SERVE = ["python3", "-m", "http.server", "8081"]
 USER = {"component": "singleuser-server"}
-# Made anew by controllers all the time, or telling of the past.
+# Made anew by controllers all the time, or telling of the past: Dask Gateway keeps what has ended.
 SHARED = {"Namespace", "PersistentVolume", "Node", "CertificateSigningRequest", "FlowSchema"}
-CHURN = {"Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "IPAddress"}
+CHURN = {
+    "DaskCluster",
+    "Event",
+    "Lease",
+    "EndpointSlice",
+    "Endpoints",
+    "ControllerRevision",
+    "IPAddress",
+}
 
 
 @dataclass
