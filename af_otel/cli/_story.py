@@ -58,6 +58,7 @@ class Lines:
 
     def __init__(self, story: Story, width: int, *, everything: bool = False) -> None:
         self.story = story
+        self._start = story.start  # which looks at every span
         self.everything = everything
         self.bars = _BARS_FROM <= width < PAPER
         self.table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -92,7 +93,7 @@ class Lines:
         self.table.add_row(
             line,
             Text(span.service, style=_STYLES.get(span.service, "")),
-            Text(f"+{duration((span.start - self.story.start) / 1e9)}", style="dim"),
+            Text(f"+{duration((span.start - self._start) / 1e9)}", style="dim"),
             Text(duration(span.seconds) if node.state is State.ENDED else ""),
             *([self._bar(node)] if self.bars else []),
         )

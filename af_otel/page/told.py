@@ -48,6 +48,7 @@ class _Telling:
     def __init__(self, story: Story, most: int) -> None:
         self._story = story
         self._left = most
+        self._start = story.start  # which looks at every span
         self._roots = {id(root) for root in story.roots}
         self._later: list[tuple[dict[str, Any], Fold]] = []
 
@@ -123,7 +124,7 @@ class _Telling:
         }  # fmt: skip
 
     def _at(self, moment: int) -> float:
-        return (moment - self._story.start) / 1e9
+        return (moment - self._start) / 1e9
 
 
 def _pairs(attributes: Mapping[str, Any]) -> list[list[str]]:

@@ -8,7 +8,7 @@ import json
 import re
 
 from af_otel.backends.spans import Event, Link, Span
-from af_otel.backends.story import tell
+from af_otel.backends.story import Story, tell
 from af_otel.page.document import document
 from af_otel.page.told import LONGEST, told
 
@@ -93,6 +93,23 @@ def test_a_huge_story_is_cut_and_says_by_how_much():
 
     assert counted(items) == 200
     assert counted(items) + cut(items) == sum(1 for _ in story.nodes()) == 1301
+
+
+def test_work_grows_with_the_story_and_not_faster():
+    """Nothing that looks at every span is asked for each of them."""
+
+    class Counting(Story):
+        looks = 0
+
+        def nodes(self):
+            Counting.looks += 1
+            return super().nodes()
+
+    spans = [span(1), *(span(n, f"own name {n}", parent=1, at=n) for n in range(2, 202))]
+    story = Counting(tell(spans).roots)
+    told(story)
+
+    assert Counting.looks < 20
 
 
 def test_long_values_are_cut_and_numbers_stay_exact():
