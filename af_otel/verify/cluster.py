@@ -133,6 +133,9 @@ class ClusterPlace:
 
             self._undo.add("the gateway's clusters", stop)
             notebook.stop_clusters(kernel, left(), keep)
+        sampling = self._facility.sampling
+        if not self._synthetic and sampling.share < 1:
+            chosen = notebook.for_anybody(chosen, seconds(sampling.slow))
         self.notebook = f"{len(chosen.cells)} cells with {chosen.dask}"
         self.hops = chosen.hops
         return list(chosen.cells)

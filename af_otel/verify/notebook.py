@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from af_otel_semconv import services
+from af_otel_semconv import services, spans
 
 from af_otel.errors import AfOtelError
 from af_otel.verify import hops
@@ -117,6 +117,21 @@ NOTEBOOKS = {
     ),
     NONE: Notebook("no Dask, as the users' image has none", (_SUM,), hops.NOTEBOOK),
 }
+
+
+def for_anybody(chosen: Notebook, slow: float) -> Notebook:
+    """The same for a user of whom not all traces are kept: one cell, slow enough to be.
+
+    What is short by nature, as the start of a kernel, proves nothing then.
+    """
+    *_, last = [cell for cell in chosen.cells if cell.prints]
+    cells = [cell.source for cell in chosen.cells]
+    source = "\n".join([*cells, "import time", f"time.sleep({slow + 1:g})"])
+    return Notebook(
+        f"{chosen.dask}, which take longer than {slow:g} s so that they are kept",
+        (Cell("all", source, prints=last.prints, about=last.about),),
+        [hop for hop in chosen.hops if hop.span != spans.START_KERNEL],
+    )
 
 
 def dask_of(kernel: Kernel, timeout: float) -> str:

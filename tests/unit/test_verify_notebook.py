@@ -70,3 +70,15 @@ def test_every_cell_of_every_notebook_is_python():
         for cell in each.cells:
             compile(cell.source, cell.name, "exec")
         assert any(cell.prints for cell in each.cells)
+
+
+@pytest.mark.parametrize("dask", notebook.NOTEBOOKS)
+def test_a_notebook_for_anybody_is_one_slow_cell(dask):
+    """Traces of people are sampled: what is slow is kept, and what cannot be is not asked for."""
+    chosen = notebook.NOTEBOOKS[dask]
+    made = notebook.for_anybody(chosen, 5)
+    (cell,) = made.cells
+    compile(cell.source, cell.name, "exec")
+    assert cell.source.endswith("time.sleep(6)")
+    assert cell.prints in {"210", "210 from 20 tasks"}
+    assert {hop.span for hop in chosen.hops} - {hop.span for hop in made.hops} == {"start kernel"}
