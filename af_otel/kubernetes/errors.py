@@ -69,7 +69,9 @@ def from_answer(
             status=status,
             reason=reason,
         )
-    if status == 403 and reason == "Forbidden" and "forbidden: User" in said:  # noqa: PLR2004
+    # Who may `get` a pod's stream but not `create` it is told no more than that.
+    right = "forbidden: User" in said or said.endswith("forbidden: ")
+    if status == 403 and reason == "Forbidden" and right:  # noqa: PLR2004
         role = f"a Role in namespace `{namespace}`" if namespace else "a ClusterRole"
         error = Forbidden(
             f"You may not {verb} {what}",
