@@ -71,9 +71,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _buildable(*, cluster: bool = False) -> list[str]:
-    return [
-        kind.name for kind in servers.KNOWN.values() if kind.pins and kind.cluster is cluster
-    ]
+    return [kind.name for kind in servers.KNOWN.values() if kind.pins and kind.cluster is cluster]
 
 
 def _is_there(kind: servers.Kind) -> bool:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 # What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
 PROXY_GB = 0.1
-MODULES_GB = {"collector": 3.0, "tempo": 1.5, "prometheus": 1.5, "etcd": 0.5, "coredns": 2.0, "kubernetes": 1.5}
+MODULES_GB = {
+    "collector": 3.0,
+    "tempo": 1.5,
+    "prometheus": 1.5,
+    "etcd": 0.5,
+    "coredns": 2.0,
+    "kubernetes": 1.5,
+}
 PACKAGE_GB = 0.001
 
 OCB = "go.opentelemetry.io/collector/cmd/builder"
