@@ -59,7 +59,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "servers",
         nargs="*",
         metavar="SERVER",
-        help=f"of {', '.join(_buildable())} or, for a cluster, {', '.join(_buildable(cluster=True))};"
+        help=f"of {', '.join(_buildable())}"
+        f" or, for a cluster, {', '.join(_buildable(cluster=True))};"
         " default: the former",
     )
     parser.add_argument(

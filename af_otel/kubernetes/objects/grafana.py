@@ -47,9 +47,7 @@ def _sidecar(facility: Facility) -> list[dict[str, Any]]:
     if wanted.dashboards and dashboards.POSSIBLE:
         choose = not wanted.data_sources or not asked.keys() >= {"prometheus", "tempo"}
         boards = dashboards.dashboards(facility.name, choose=choose)
-        made += [
-            _configmap(facility, name, wanted.labels, board) for name, board in boards.items()
-        ]
+        made += [_configmap(facility, name, wanted.labels, board) for name, board in boards.items()]
     return made
 
 
