@@ -28,7 +28,7 @@ pytestmark = pytest.mark.facility
 
 SERVICES = {
     "collector", "prometheus", "tempo", "jupyterhub",
-    "dask-scheduler", "dask-worker-1", "dask-worker-2",
+    "dask-scheduler", "dask-worker-1", "dask-worker-2", "page",
 }  # fmt: skip
 
 
