@@ -95,8 +95,6 @@ class Backends(Part):
 class Privacy(Part):
     """What telemetry says about people. By default: a pseudonym, and no word that they wrote."""
 
-    user_names: bool = False
-    """Keep user names beside the pseudonym (`user.hash`)."""
     exception_texts: bool = False
     """Keep messages and stack traces of exceptions, which may hold data and paths."""
 
