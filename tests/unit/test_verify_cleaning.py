@@ -60,7 +60,9 @@ def test_contexts_are_left_and_not_told():
 @pytest.mark.parametrize("pressed", [signal.SIGINT, signal.SIGTERM])
 def test_a_clean_up_is_not_disturbed(pressed):
     """What is pressed during it has its effect afterwards, as it would have had."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # In the background of a shell, SIGINT is ignored from the start.
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in both}
     done = []
     try:
         with pytest.raises(KeyboardInterrupt), held_off():
@@ -68,7 +70,8 @@ def test_a_clean_up_is_not_disturbed(pressed):
             os.kill(os.getpid(), pressed)
             done.append("cleaned up")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert done == ["cleaned up"]
 
 
