@@ -174,7 +174,9 @@ def _workers() -> list[kit.Panel]:
             "short",
             {
                 "threads": promql.total("dask_worker_threads"),
-                "running": promql.total("dask_worker_tasks", 'state="executing"'),
+                # Idle workers tell no such series.
+                "running": promql.total("dask_worker_tasks", 'state="executing"')
+                + f" or 0 * {promql.total('dask_worker_threads')}",
                 "wanted": promql.total("dask_scheduler_desired_workers"),
             },
             width=kit.THIRD,
