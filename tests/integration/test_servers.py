@@ -62,7 +62,8 @@ def test_unknown_server_is_one_clear_error():
     assert result.stderr == snapshot(
         """\
 error: Server `tempoo` is unknown
-  hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, `grafana`
+  hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, \
+`grafana`, `etcd`, `coredns`, `kubernetes`
 """
     )
 
