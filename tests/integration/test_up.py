@@ -136,15 +136,16 @@ def test_up_twice_shows_the_one_that_runs(own):
     assert own.hub["password"] in again.stderr
 
 
-def test_prometheus_scrapes_what_the_services_say_of_themselves(own):
+def test_what_the_services_say_of_themselves_is_scraped(own):
     """The hub's and Dask's native metrics, and the Collector's own."""
 
     def up_jobs():
         found = httpx.get(f"{own.urls['prometheus']}/api/v1/query", params={"query": "up == 1"})
         jobs = {series["metric"]["job"] for series in found.json()["data"]["result"]}
-        return jobs >= {"collector", "jupyterhub", "dask-scheduler"}
+        wanted = ("af-otelcol", "jupyterhub", "dask-scheduler", "dask-worker")
+        return jobs >= {f"{own.state.name}/{job}" for job in wanted}
 
-    wait_for(up_jobs, "three jobs that are up", 90)
+    wait_for(up_jobs, "four jobs that are up", 90)
 
 
 def test_a_service_that_dies_is_named_and_a_second_up_starts_it_again(own):
