@@ -12,7 +12,7 @@ import pytest
 # Helpers of the tests (`servers`, `pythons`, `facility`) are imported by name from this directory.
 sys.path.insert(0, str(Path(__file__).parent))
 
-# In the background of a shell it is ignored, and so it would be in every process that a test starts.
+# In the background of a shell it is ignored, and so it would be in what a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A run under tracing would trace its own tests, and a developer's settings would reach the servers.
