@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from af_otel.backends.words import count
+from af_otel.cli._moving import Moving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from rich.console import Console, RenderableType
-    from typing_extensions import Self
 
     from af_otel.checks._registry import Check
     from af_otel.checks.finding import Finding, Severity
@@ -30,37 +26,18 @@ _MARKS = {"blocks": "✗", "warns": "!", "info": "i"}
 _AT_ONCE = 6  # checks under way that are shown
 
 
-class Progress(AbstractContextManager["Progress"]):
+class Progress(Moving):
     """How far the checks are: lines that move on a terminal; elsewhere nothing until the end."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(console, leave=False)
         self._report: Report | None = None
-        self._spinner = Spinner("dots", style="cyan")
-        self._live: Live | None = None
-        if console.is_terminal:
-            self._live = Live(
-                console=console, get_renderable=self._lines, refresh_per_second=8, transient=True
-            )
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def update(self, report: Report) -> None:
         """Show the checks as they are now."""
         self._report = report
 
-    def _lines(self) -> RenderableType:
+    def _drawn(self) -> RenderableType:
         done = self._report.done if self._report else []
         ended = sum(each.progress == "done" for each in done)
         table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)

@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from af_otel.cli._moving import Moving
 from af_otel.kubernetes.progress import Progress, Step
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console, RenderableType
-    from typing_extensions import Self
 
 _DONE, _FAILED = Text("✓", style="green"), Text("✗", style="bold red")
 _SLOW = 2.0  # seconds; then a log is told what is waited for
 
 
-class Steps(AbstractContextManager["Steps"]):
+class Steps(Moving):
     """Shows the steps of `progress` for as long as the context lasts."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self.progress = Progress(changed=self._changed, notice=self._notice)
-        self._console = console
         self._ended: set[int] = set()
         self._told: dict[int, tuple[float, str]] = {}
-        self._spinner = Spinner("dots", style="cyan")
-        self._live: Live | None = None
-        if console.is_terminal:
-            # By itself: seconds pass while a pod starts.
-            self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8)
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def _notice(self, what: str) -> None:
         self._console.print(f"note: {what}", highlight=False, markup=False, soft_wrap=True)
@@ -74,7 +50,7 @@ class Steps(AbstractContextManager["Steps"]):
     def _line(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def _table(self) -> RenderableType:
+    def _drawn(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(width=1)
         table.add_column(no_wrap=True)

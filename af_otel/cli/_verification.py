@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from af_otel.backends.words import count, duration
+from af_otel.cli._moving import Moving
 from af_otel.local.view import called
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console, RenderableType
-    from typing_extensions import Self
 
     from af_otel.verify.report import Report, Step
 
@@ -26,33 +21,14 @@ _WIDE = 100  # columns; less has no room to say where each hop comes from
 _DONE, _FAILED = Text("✓", style="green"), Text("✗", style="bold red")
 
 
-class Steps(AbstractContextManager["Steps"]):
+class Steps(Moving):
     """The steps as one table on a terminal; elsewhere a line when one has ended."""
 
     def __init__(self, console: Console, facility: str) -> None:
-        self._console = console
+        super().__init__(console)
         self._said: set[str] = set()
         self._report: Report | None = None
-        self._spinner = Spinner("dots", style="cyan")
-        self._live: Live | None = None
         console.print(f"Verifying facility `{facility}` as a user of it\n", highlight=False)
-        if console.is_terminal:
-            # It refreshes by itself: seconds pass while the user waits for an answer.
-            self._live = Live(console=console, get_renderable=self._table, refresh_per_second=8)
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def update(self, report: Report) -> None:
         """Show the verification as it is now."""
@@ -69,7 +45,7 @@ class Steps(AbstractContextManager["Steps"]):
                     soft_wrap=True,
                 )
 
-    def _table(self) -> RenderableType:
+    def _drawn(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(width=1)
         table.add_column(no_wrap=True)
