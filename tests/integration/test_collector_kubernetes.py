@@ -71,6 +71,15 @@ def self_metrics(gateway):
     }
 
 
+def decided(gateway, number):
+    """How many traces the sampler keeps, once it has decided on so many."""
+    name = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+    found = {k: v for k, v in self_metrics(gateway).items() if k.startswith(name + "{")}
+    if sum(found.values()) < number:
+        return None
+    return int(sum(v for k, v in found.items() if 'sampled="true"' in k))
+
+
 def stored_names(store):
     return sorted(span["name"] for span in store.spans())
 
@@ -309,20 +318,14 @@ def test_a_share_is_kept_by_trace(tmp_path):
                 lambda: [s for s in prometheus.query(query) if s["value"][1] == "500"],
                 "500 cells counted",
             )
-            decided = "otelcol_processor_tail_sampling_global_count_traces_sampled"
-            wait_for(
-                lambda: (
-                    sum(v for k, v in self_metrics(gateway).items() if k.startswith(decided)) == 500
-                ),
-                "500 decisions",
-            )
-            wait_for(store.spans, "the share")
-            gateway.stop()
+            kept = wait_for(lambda: decided(gateway, 500), "500 decisions")
+            wait_for(lambda: len(store.spans()) == 2 * kept, f"{kept} traces")
             stored = store.spans()
 
     whole = {span["trace_id"] for span in stored if span["name"] == "cell"}
     assert {span["trace_id"] for span in stored if span["name"] == "part"} == whole
-    assert 50 <= len(whole) <= 160
+    assert len(whole) == kept
+    assert 50 <= kept <= 160
 
 
 def test_calls_between_services_are_counted(tmp_path):
