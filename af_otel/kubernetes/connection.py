@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import httpx
 import websocket
 from kubernetes import client, config
+from kubernetes.client.rest import should_bypass_proxies
 
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import Unreachable
@@ -53,7 +54,7 @@ class Connection:
         self._http = httpx.Client(
             verify=self._tls,
             proxy=configuration.proxy,
-            trust_env=False,  # the configuration has the proxy of the environment already
+            trust_env=False,  # `connect` has looked there
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             limits=httpx.Limits(max_connections=None),
         )
@@ -158,13 +159,22 @@ def connect(kubeconfig: Path | None, context: str | None) -> Connection:
                 config.load_incluster_config(configuration)
             except config.ConfigException:
                 raise config.ConfigException("no kubeconfig, and this is no pod") from None
-    except Exception as error:  # a damaged file shows up as anything, from KeyError to YAMLError
+        _heed_exceptions(configuration)
+        return Connection(configuration)
+    except Exception as error:  # what is damaged shows up as anything, from KeyError to SSLError
         raise AfOtelError(
             "No cluster can be read from the kubeconfig",
             where=f"`{kubeconfig or '$KUBECONFIG, ~/.kube/config'}`: {error}",
             hint="name a kubeconfig with `--kubeconfig`, and a context of it with `--context`",
         ) from error
-    return Connection(configuration)
+
+
+def _heed_exceptions(configuration: _Configuration) -> None:
+    """Go straight to what `NO_PROXY` names; a kubeconfig's own proxy is for this very cluster."""
+    around = client.Configuration(host=configuration.host)
+    named = configuration.proxy != around.proxy
+    if not named and should_bypass_proxies(configuration.host, around.no_proxy or ""):
+        configuration.proxy = None
 
 
 def _tls(configuration: _Configuration) -> ssl.SSLContext:

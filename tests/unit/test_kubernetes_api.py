@@ -11,7 +11,7 @@ import yaml
 
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.client import Cluster, Ref
-from af_otel.kubernetes.errors import Conflict, Forbidden, Invalid, NotFound, Unreachable
+from af_otel.kubernetes.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, Unreachable
 from af_otel.kubernetes.refs import selector
 
 PODS = {
@@ -151,6 +151,51 @@ def test_no_kubeconfig(tmp_path):
     """The file that was looked for is named."""
     with pytest.raises(AfOtelError, match="nowhere"):
         Cluster.connect(tmp_path / "nowhere")
+
+
+def test_an_address_that_no_proxy_names_is_asked_directly(server, monkeypatch):
+    """A range will do; a proxy that the kubeconfig itself names is for this cluster, and stays."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.0/8")
+    Cluster.connect(server.kubeconfig).close()
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["proxy-url"] = "http://127.0.0.1:2"
+    server.kubeconfig.write_text(yaml.safe_dump(config))
+    with pytest.raises(Unreachable):
+        Cluster.connect(server.kubeconfig)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("cluster", "certificate-authority-data", "anVuaw=="),
+        ("cluster", "proxy-url", "socks5://127.0.0.1:1"),
+        ("cluster", "proxy-url", "nowhere"),
+        ("user", "client-certificate-data", "anVuaw=="),
+    ],
+)
+def test_what_a_kubeconfig_has_and_nobody_can_use_is_told(server, part, field, value):
+    """No certificate, a proxy of an unknown kind: a sentence that names the file."""
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    config["users"][0]["user"] = {"client-key-data": "anVuaw=="}
+    config[f"{part}s"][0][part][field] = value
+    server.kubeconfig.write_text(yaml.safe_dump(config))
+    with pytest.raises(AfOtelError, match="No cluster can be read") as raised:
+        Cluster.connect(server.kubeconfig)
+    assert str(server.kubeconfig) in raised.value.where
+
+
+def test_whoever_has_lost_their_credentials_is_not_sent_for_rights(cluster, server):
+    """A login that failed leaves none, and to the API that is `system:anonymous`."""
+    said = 'pods "a" is forbidden: User "system:anonymous" cannot get resource "pods"'
+    server.answers["/api/v1/namespaces/x/pods/a"] = (
+        403,
+        {"message": said, "reason": "Forbidden"},
+    )
+    with pytest.raises(ApiError, match="does not know who you are") as raised:
+        cluster.get(POD)
+    assert not isinstance(raised.value, Forbidden)
 
 
 def test_an_unknown_context(server):
