@@ -150,36 +150,60 @@ def read(paths: Sequence[Path]) -> tuple[list[Object], list[Chart]]:
     objects: list[Object] = []
     charts: list[Chart] = []
     for path in paths:
-        documents = list(_documents(path))
-        if not documents:
+        parts = list(documents(path))
+        if not parts:
             raise AfOtelError(f"`{path}` is empty", hint=_MAKES_ONE)
-        for document in documents:
+        for document in parts:
             items = document.get("items") if "items" in document else [document]
             manifests = [each for each in items or () if _is_object(each)]
-            found = [] if manifests else list(charts_in(document, f"`{path}`"))
-            if not manifests and not found:
+            kubernetes = {"apiVersion", "kind"} <= set(document)
+            found = [] if kubernetes else list(charts_in(document, f"`{path}`"))
+            if not kubernetes and not found:
                 raise AfOtelError(
                     f"`{path}` has neither Kubernetes objects nor values of a chart that is known",
                     where="its keys: " + ", ".join(f"`{key}`" for key in list(document)[:8]),
                     hint=_MAKES_ONE,
                 )
+            for each in manifests:
+                if each["kind"] in _WITH_SPEC and not isinstance(each.get("spec"), dict):
+                    name = f"{each['kind']} `{each['metadata']['name']}`"
+                    raise AfOtelError(f"{name} has no `spec`", where=f"`{path}`", hint=_MAKES_ONE)
             objects += manifests
             charts += found
     return objects, charts
 
 
-def _documents(path: Path) -> Iterator[Object]:
+# What checks look into.
+_WITH_SPEC = {"Deployment", "StatefulSet", "Pod", "NetworkPolicy"}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Kubernetes and Helm read it: a date, and the `=` that CRDs have, are texts."""
+
+
+for _tag in ("value", "timestamp"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda _, node: node.value)
+
+
+def documents(path: Path) -> Iterator[Object]:
+    """The YAML documents of a file, all of them mappings.
+
+    Raises
+    ------
+    AfOtelError
+        It cannot be read, or is none.
+    """
     try:
-        documents = list(yaml.safe_load_all(path.read_text()))
+        loaded = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
     except OSError as error:
         raise AfOtelError(f"`{path}` cannot be read", where=str(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise AfOtelError(
             f"`{path}` is no YAML",
             where=" ".join(str(error).split()),
             hint="a chart's templates have to be rendered first: `helm template`",
         ) from error
-    for document in documents:
+    for document in loaded:
         if isinstance(document, dict):
             yield document
         elif document is not None:

@@ -216,7 +216,7 @@ class Context:
         for kind in ("Deployment", "StatefulSet"):
             for workload in self._workloads_of(kind, namespace):
                 template = workload["spec"].get("template") or {}
-                labels = template.get("metadata", {}).get("labels") or {}
+                labels = (template.get("metadata") or {}).get("labels") or {}
                 if chooses(place.selector, labels):
                     yield template
 

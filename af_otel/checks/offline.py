@@ -10,7 +10,7 @@ from af_otel.checks.context import Context
 from af_otel.facility import Facility
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from af_otel.checks._sources import Object
@@ -35,11 +35,7 @@ def supposed(objects: Sequence[Object]) -> Facility:
     hubs = [
         obj
         for obj in objects
-        if obj["kind"] == "Deployment"
-        and (obj["spec"].get("template", {}).get("metadata", {}).get("labels") or {}).get(
-            "component"
-        )
-        == "hub"
+        if obj["kind"] == "Deployment" and _labels(obj).get("component") == "hub"
     ]
     namespace = next((hub["metadata"].get("namespace") for hub in hubs), None) or "jhub"
     selector = {
@@ -57,3 +53,9 @@ def supposed(objects: Sequence[Object]) -> Facility:
             },
         }
     )
+
+
+def _labels(workload: Object) -> Mapping[str, str]:
+    """The labels of a workload's pods."""
+    metadata = (workload["spec"].get("template") or {}).get("metadata") or {}
+    return metadata.get("labels") or {}

@@ -172,6 +172,8 @@ def test_code_that_is_no_python_is_told(tmp_path):
         ("a: 1", "has neither"),
         ("- a", "is no mapping"),
         ("{{ .Values }}: x", "is no YAML"),
+        ("a: " + "[" * 3000, "is no YAML"),
+        ("{apiVersion: apps/v1, kind: Deployment, metadata: {name: hub}}", "has no `spec`"),
     ],
 )
 def test_files_that_are_neither(tmp_path, text, says):
@@ -180,6 +182,27 @@ def test_files_that_are_neither(tmp_path, text, says):
     file.write_text(text)
     with pytest.raises(AfOtelError, match=says):
         offline.context([file])
+
+
+def test_manifests_have_what_only_their_readers_understand(tmp_path):
+    """The operators' in CRDs, dates that are none, lists of nothing, objects yet without a name."""
+    file = tmp_path / "file.yaml"
+    file.write_text("""\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: a.b}
+spec: {enum: ['!=', =], example: 2026-02-30}
+---
+{apiVersion: v1, kind: List, items: []}
+---
+{apiVersion: batch/v1, kind: Job, metadata: {generateName: a-}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {template: {metadata: null}}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: jhub}}
+""")
+    report = run.run(offline.context([file]), run.chosen(["namespaces-admit"]))
+    assert not report.unchecked
 
 
 def test_unknown_names_of_checks_are_refused():

@@ -307,6 +307,8 @@ def test_the_command_prints_yaml_that_helm_takes(tmp_path):
     wrong = af_otel("z2jh", "--values", "values.yaml")
     assert wrong.returncode == 1
     assert "These are no values of jupyterhub" in wrong.stderr
+    (tmp_path / "values.yaml").write_text("a: [")
+    assert "error: `values.yaml` is no YAML" in af_otel("z2jh", "--values", "values.yaml").stderr
 
     template = yaml.safe_load(af_otel("env").stdout)["spec"]
     (made,) = template["containers"]
