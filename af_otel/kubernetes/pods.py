@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from af_otel.kubernetes.objects.injection import excludes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,7 +29,7 @@ class Pod:
     ----------
     state
         `injected` with what is installed now, or an `older` payload; from `before` the install, so
-        that it has none until it starts anew; or `out`, as it asks to be.
+        that it has none until it starts anew; or `out`, as it or facility.yaml asks for.
     """
 
     role: Role
@@ -59,11 +61,9 @@ def of(cluster: Cluster, facility: Facility, payload: str) -> list[Pod]:
         for namespace in namespaces:
             for pod in cluster.list("Pod", namespace=namespace, labels=selector):
                 if is_alive(pod):
-                    name = pod["metadata"]["name"]
-                    found.setdefault(
-                        (namespace, name),
-                        Pod(role, namespace, name, state_of(pod, payload), version_of(pod)),
-                    )
+                    name, state = pod["metadata"]["name"], state_of(pod, facility, payload)
+                    made = Pod(role, namespace, name, state, version_of(pod))
+                    found.setdefault((namespace, name), made)
     return list(found.values())
 
 
@@ -87,7 +87,7 @@ def version_of(pod: Mapping[str, Any]) -> str:
     return str((pod["metadata"].get("annotations") or {}).get(INJECTED, ""))
 
 
-def state_of(pod: Mapping[str, Any], payload: str) -> State:
+def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     """How a pod stands to what is installed now."""
     if version_of(pod):
         names = {
@@ -96,6 +96,8 @@ def state_of(pod: Mapping[str, Any], payload: str) -> State:
             if volume["name"] == PAYLOAD_VOLUME
         }
         return "injected" if not payload or payload in names else "older"
-    if (pod["metadata"].get("annotations") or {}).get(INJECT) == "false":
+    refuses = (pod["metadata"].get("annotations") or {}).get(INJECT, "").lower() == "false"
+    images = (container.get("image", "") for container in pod["spec"]["containers"])
+    if refuses or any(excludes(facility, image) for image in images):
         return "out"
     return "before"

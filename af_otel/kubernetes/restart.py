@@ -38,11 +38,11 @@ def hub_pods(cluster: Cluster, facility: Facility) -> list[dict[str, Any]]:
 
 
 def outdated(cluster: Cluster, facility: Facility, payload: str) -> list[dict[str, Any]]:
-    """The hub's pods that run without what is installed now; those that refuse it are not."""
+    """The hub's pods that run without what is installed now and would start with it."""
     return [
         pod
         for pod in hub_pods(cluster, facility)
-        if pods.state_of(pod, payload) in {"before", "older"}
+        if pods.state_of(pod, facility, payload) in {"before", "older"}
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from af_otel.facility import Facility
 from af_otel.kubernetes import pods, progress, pulls, troubles, wait
 from af_otel.kubernetes.errors import Unreachable
 
@@ -71,17 +72,33 @@ def test_how_long_a_pull_took(message, seconds):
 
 
 def test_how_a_pod_stands():
-    """Injected with this or an older payload, from before, or by its own wish without."""
+    """Injected with this or an older payload, from before, or without by its own wish or the
+    facility's: then a restart would change nothing.
+    """
+    facility = Facility.model_validate(
+        {
+            "name": "f",
+            "hub": {"namespace": "jhub"},
+            "backends": {"tempo": True, "prometheus": True},
+            "injection": {"exclude_images": ["their/hub"]},
+        }
+    )
 
-    def pod(payload="", **annotations):
+    def state(payload="", image="hub:1", **annotations):
         volumes = [{"name": "af-otel-payload", "configMap": {"name": payload}}] if payload else []
-        return {"metadata": {"annotations": annotations}, "spec": {"volumes": volumes}}
+        containers = [{"image": "sidecar:1"}, {"image": image}]
+        spec = {"volumes": volumes, "containers": containers}
+        return pods.state_of(
+            {"metadata": {"annotations": annotations}, "spec": spec}, facility, "new"
+        )
 
     ours = {"af-otel.io/injected": "0.1.0"}
-    assert pods.state_of(pod("new", **ours), "new") == "injected"
-    assert pods.state_of(pod("old", **ours), "new") == "older"
-    assert pods.state_of(pod(), "new") == "before"
-    assert pods.state_of(pod(**{"af-otel.io/inject": "false"}), "new") == "out"
+    assert state("new", **ours) == "injected"
+    assert state("old", **ours) == "older"
+    assert state() == "before"
+    assert state(**{"af-otel.io/inject": "false"}) == "out"
+    assert state(**{"af-otel.io/inject": "False"}) == "out"
+    assert state(image="their/hub:2") == "out"
 
 
 def test_an_api_that_is_away_is_waited_for(monkeypatch):
