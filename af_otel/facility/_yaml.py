@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Path = tuple["str | int", ...]
 
 _TAG = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")  # longer ones are no numbers here
+_HALF = re.compile("[\ud800-\udfff]")
 _MOST = 50_000  # values; a facility has some hundred
 _TRUE = {"yes", "true", "on"}
 
@@ -145,7 +146,7 @@ def _children(
         if not isinstance(key, yaml.ScalarNode):
             raise Unreadable("A key has to be one word", _place(key))
         if key.tag != _TAG + "merge":
-            yield key.value, (key, value)
+            yield _text(key), (key, value)
 
 
 def _merged(
@@ -162,8 +163,16 @@ def _place(node: yaml.Node) -> Place:
     return Place(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
+def _text(node: yaml.ScalarNode) -> str:
+    # An escape can make what no file can hold, and no terminal write.
+    if half := _HALF.search(node.value):
+        raise Unreadable(f"A character that is none: U+{ord(half[0]):04X}", _place(node))
+    text: str = node.value
+    return text
+
+
 def _scalar(node: yaml.ScalarNode) -> Any:
-    text = node.value
+    text = _text(node)
     match node.tag.removeprefix(_TAG):
         case "null":
             return None

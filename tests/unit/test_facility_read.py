@@ -182,6 +182,7 @@ def test_a_field_in_the_wrong_section_is_told_where_it_belongs():
         ("dask: [{selector: {a: []}}]", "An empty list matches nothing"),
         ("injection: {route: webhook}", "`injection.route` is one of `auto`, `policy`"),
         ("hub2: \x07", "A character that no YAML may have: U+0007"),
+        ("limits: {traces: " + "9" * 5000 + "}", "`limits.traces`"),
     ],
 )
 def test_yaml_has_pitfalls_and_each_is_named(lines, what):
@@ -199,6 +200,8 @@ def test_yaml_has_pitfalls_and_each_is_named(lines, what):
         ("- name: a\n", "This is a list"),
         ("hello\n", "This is a single text"),
         ("[" * 5000, "Nested too deeply"),
+        ('name: "\\uD800"\n', "U+D800"),
+        ('{"\\uDFFF": 1}\n', "U+DFFF"),
     ],
 )
 def test_what_is_no_mapping_is_answered_with_the_least(text, what):
