@@ -13,6 +13,7 @@ from af_otel.facility.values import (
     Duration,
     Image,
     ImagePattern,
+    Interval,
     Labels,
     Name,
     Url,
@@ -159,5 +160,5 @@ class Scrape(Part):
     """Dask schedulers' and workers' own metrics."""
     nodes: bool = True
     """Processor, memory and disk of nodes and pods, from the kubelets."""
-    interval: Duration = "30s"
+    interval: Interval = "30s"
     """How often."""

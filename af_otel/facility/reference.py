@@ -49,6 +49,7 @@ _KINDS = {
     values.Name: "name",
     values.ObjectName: "name of an object",
     values.Duration: "duration, such as `30s`",
+    values.Interval: "duration, such as `30s`",
     values.Quantity: "quantity, such as `500m`",
     values.Bytes: "quantity, such as `1Gi`",
     values.Url: "address",

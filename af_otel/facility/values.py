@@ -19,6 +19,7 @@ _DNS_LABEL = re.compile(_LABEL)
 _DNS_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+_INTERVAL = re.compile(r"(?=[0-9])([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?")
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|[MGTPE]|[KMGTPE]i)?")
 _IMAGE = re.compile(
     r"(?P<name>[a-z0-9]+([._:-][a-z0-9]+)*(:[0-9]+)?(/[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*)*)"
@@ -94,6 +95,15 @@ def _duration(value: Any) -> Any:
         raise wrong(f"`{value}` has no unit; one of `ms`, `s`, `m`, `h`", write=f"{value}s")
     if isinstance(value, str) and (not _DURATION.fullmatch(value) or seconds(value) == 0):
         raise wrong(f"`{value}` is no duration above zero, such as `30s`, `500ms` or `1m30s`")
+    return value
+
+
+def _interval(value: str) -> str:
+    if not _INTERVAL.fullmatch(value):
+        raise wrong(
+            f"`{value}` is no interval to Prometheus: whole numbers, the largest unit first",
+            write=f"{max(1, round(seconds(value) * 1000))}ms",
+        )
     return value
 
 
@@ -228,6 +238,11 @@ Duration = Annotated[
     str,
     BeforeValidator(_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"}),
+]
+Interval = Annotated[
+    Duration,
+    AfterValidator(_interval),
+    WithJsonSchema({"type": "string", "pattern": f"^{_INTERVAL.pattern}$"}),
 ]
 Quantity = Annotated[
     str,

@@ -235,6 +235,8 @@ def test_anchors_and_merges_work_as_in_any_yaml():
         ("sampling.slow", "5 seconds", None),
         ("sampling.slow", "0s", None),
         ("sampling.slow", 5, "5s"),
+        ("scrape.interval", "1.5m", "90000ms"),
+        ("scrape.interval", "30s1m", "90000ms"),
         ("collector.storage.size", "5GB", "5Gi"),
         ("collector.storage.size", "500m", "500Mi"),
         ("collector.storage.size", "-1Gi", None),
