@@ -13,6 +13,7 @@ from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import Forbidden
+from af_otel.kubernetes.objects import network
 from af_otel.kubernetes.objects._labels import FACILITY
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _rendered(context: Context, namespace: str) -> list[Object]:
         for obj in rendered
         if obj["kind"] == "NetworkPolicy"
         and obj["metadata"]["namespace"] == namespace
-        and obj["metadata"]["name"].startswith("af-otel-egress")
+        and obj["metadata"]["name"].startswith(network.egress_name(context.facility))
     ]
 
 
@@ -198,7 +199,7 @@ def _mend(context: Context, template: Template) -> str:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {
-            "name": "af-otel-egress",
+            "name": network.egress_name(context.facility),
             "namespace": place.namespace,
             "labels": {FACILITY: context.facility.name},
         },

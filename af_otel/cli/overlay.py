@@ -57,13 +57,13 @@ def overlay(
     # Where telemetry goes does not matter here, and a file may leave it to `--with-backends`.
     known = read(facility_file(facility), with_backends=True)
     if target is Target.ENV:
-        typer.echo(_text(overlays.pod_template(known, payload_name())), nl=False)
+        typer.echo(_text(overlays.pod_template(known, payload_name(known))), nl=False)
         return
     if values is not None:
         found = next(documents(values), {})
     else:
         found = values_of(open_cluster(kubeconfig, context), known, target.value, release)
-    made = overlays.overlay(target.value, known, found, payload_name())
+    made = overlays.overlay(target.value, known, found, payload_name(known))
     typer.echo(_text(made.values), nl=False)
     for note in made.notes:
         typer.echo(f"note: {note}", err=True)

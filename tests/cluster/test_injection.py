@@ -155,7 +155,7 @@ def places(cluster, client):
                 half = base64.b64decode(carried["binaryData"]["payload.zip"])[:99_000]
                 carried["binaryData"]["payload.zip"] = base64.b64encode(half).decode()
             client.apply(carried)
-        in_force(stack, client, policy(facility, payload_name()))
+        in_force(stack, client, policy(facility, payload_name(facility)))
         made = {role: Pods(client, name) for role, name in names.items()}
         wait_for(lambda: injected(made["usual"].asked()), "the policy is in force", 60)
         yield made
@@ -551,7 +551,7 @@ def fresh(cluster, client):
             client.apply(each)
         yield facility
         for trial in ("test", ""):
-            for each in policy(facility, payload_name(), trial=trial):
+            for each in policy(facility, payload_name(facility), trial=trial):
                 client.delete(each)
 
 
@@ -560,15 +560,15 @@ def test_a_policy_is_tried_before_it_is_in_force(client, fresh):
     however new.
     """
     pods = Pods(client, fresh.hub.namespace)
-    assert try_injection(client, fresh, payload_name()) == []
-    for each in policy(fresh, payload_name(), trial="test"):
+    assert try_injection(client, fresh, payload_name(fresh)) == []
+    for each in policy(fresh, payload_name(fresh), trial="test"):
         assert client.get(each) is None
     assert not injected(pods.asked())
     (missing, *_) = prove_injection(client, fresh, patience=0)
     assert missing.what == "Hub pods are not injected"
     assert "MutatingAdmissionPolicy" in missing.where
 
-    for each in policy(fresh, payload_name()):
+    for each in policy(fresh, payload_name(fresh)):
         client.apply(each)
     assert prove_injection(client, fresh) == []
     tried = pods.body(labels={**USER, "af-otel.io/trial": "any"})
@@ -577,7 +577,7 @@ def test_a_policy_is_tried_before_it_is_in_force(client, fresh):
 
 def test_what_is_wrong_with_a_policy_is_told(client, fresh):
     """An expression that fails, pods that it should leave alone, a payload that is not there."""
-    policies = policy(fresh, payload_name(), trial="test")
+    policies = policy(fresh, payload_name(fresh), trial="test")
     broken = copy.deepcopy(policies)
     broken[0]["spec"]["variables"][0]["expression"] = "object.spec.nodeName.size()"
     for each in broken:
@@ -605,7 +605,7 @@ def test_a_policy_that_does_not_compile_is_told_in_a_line(client, fresh, monkeyp
     from af_otel.kubernetes.objects import injection
 
     monkeypatch.setattr(injection, "_patch", lambda *_: "[JSONPatch{op: 'add'}].no_such()")
-    (problem,) = try_injection(client, fresh, payload_name())
+    (problem,) = try_injection(client, fresh, payload_name(fresh))
     assert problem.what == "This cluster does not understand the injection policy"
     assert "no_such" in problem.where
     assert len(problem.where) <= 400
@@ -626,7 +626,7 @@ def test_a_full_quota_is_no_fault_of_the_policys(client, fresh):
         lambda: client.get(Ref("v1", "ResourceQuota", "full", place)).get("status", {}).get("hard"),
         "the quota counts",
     )
-    problems = try_injection(client, fresh, payload_name())
+    problems = try_injection(client, fresh, payload_name(fresh))
     assert all("cannot be told" in problem.what for problem in problems)
     assert "exceeded quota" in problems[0].where
     assert isinstance(problems[0], AfOtelError)

@@ -90,7 +90,7 @@ def hub(cluster):
         objects = [
             *payload(facility),
             *collector(namespace),
-            *policy(facility, payload_name()),
+            *policy(facility, payload_name(facility)),
         ]
         for each in objects:
             client.apply(each)

@@ -232,7 +232,7 @@ def test_a_way_out_goes_with_the_policy_that_shut_the_pods_in(cluster, api, inst
     (way,) = (
         item
         for item in render(installed, facts.read(api, installed))
-        if item["metadata"]["name"] == "af-otel-egress-singleuser"
+        if item["metadata"]["name"] == f"af-otel-{installed.name}-egress-singleuser"
     )
     api.apply(way)
     api.delete(theirs)

@@ -349,7 +349,7 @@ def test_egress_blocked(images, place, tmp_path):
         # A new name is a while in coming, and without it nothing else can be told.
         subprocess.run([*asked, "--fix", "--yes"], capture_output=True, timeout=120, check=False)
         api = images.api.resources.get(api_version=NETWORKING, kind="NetworkPolicy")
-        return "af-otel-egress-singleuser" in {
+        return f"af-otel-{place}-egress-singleuser" in {
             each.metadata.name for each in api.get(namespace=place).items
         }
 

@@ -86,8 +86,8 @@ def test_the_collector_may_read_pods_where_it_injects_and_nodes_where_it_measure
     }
     assert rules == snapshot(
         {
-            "Role jhub/af-otel-collector": [(["pods"], ["get", "list", "watch"])],
-            "Role dask/af-otel-collector": [(["pods"], ["get", "list", "watch"])],
+            "Role jhub/af-otel-collector-casa": [(["pods"], ["get", "list", "watch"])],
+            "Role dask/af-otel-collector-casa": [(["pods"], ["get", "list", "watch"])],
             "ClusterRole af-otel-collector-casa": [
                 (["nodes"], ["get", "list", "watch"]),
                 (["nodes/metrics"], ["get"]),

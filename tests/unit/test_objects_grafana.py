@@ -131,7 +131,7 @@ def test_the_prometheus_operator_finds_the_collector(kind):
     scrape = {"ServiceMonitor": "service_monitor", "PodMonitor": "pod_monitor"}[kind]
     facility = scraped(scrape, labels={"release": "prom"}, namespace="monitoring", interval="1m")
     found = rendered(facility, monitors=frozenset({kind}))
-    item = found[f"{kind} monitoring/af-otel-collector"]
+    item = found[f"{kind} monitoring/af-otel-collector-casa"]
     assert item["metadata"]["labels"]["release"] == "prom"
     spec = item["spec"]
     assert spec["namespaceSelector"] == {"matchNames": ["af-otel"]}
@@ -166,7 +166,7 @@ def test_annotations_are_on_the_pod():
 def test_the_payload_is_beside_the_pods_that_get_it():
     """Named by its content and never changed: pods of before an upgrade find theirs, too."""
     found = rendered()
-    name = payload_name()
+    name = payload_name(a_facility())
     for namespace in ("jhub", "dask"):
         item = found[f"ConfigMap {namespace}/{name}"]
         assert item["immutable"] is True
@@ -180,6 +180,7 @@ def test_the_payload_is_beside_the_pods_that_get_it():
 )
 def test_the_policy_is_there_where_it_is_the_route(route, version, policies):
     """The payload is there in any case: all routes hand it out."""
-    found = rendered(a_facility(injection={"route": route}), version=version)
+    facility = a_facility(injection={"route": route})
+    found = rendered(facility, version=version)
     assert sum(key.startswith("MutatingAdmissionPolicy ") for key in found) == policies
-    assert f"ConfigMap jhub/{payload_name()}" in found
+    assert f"ConfigMap jhub/{payload_name(facility)}" in found

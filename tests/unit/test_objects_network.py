@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from inline_snapshot import snapshot
-from rendered import a_facility, network_policy, rendered
+from rendered import TEMPO, a_facility, network_policy, rendered
 
 from af_otel.kubernetes.objects._labels import both
 
@@ -34,8 +34,8 @@ def test_isolated_pods_may_reach_the_collector_as_long_as_they_are_isolated():
     """Ours selects the same pods and goes with theirs: alone it would cut these pods off."""
     theirs = network_policy("singleuser", USERS, policyTypes=["Egress"], egress=CLOSED)
     made = ways(theirs)
-    assert list(made) == ["NetworkPolicy jhub/af-otel-egress-singleuser"]
-    policy = made["NetworkPolicy jhub/af-otel-egress-singleuser"]
+    assert list(made) == ["NetworkPolicy jhub/af-otel-casa-egress-singleuser"]
+    policy = made["NetworkPolicy jhub/af-otel-casa-egress-singleuser"]
     assert policy["metadata"]["ownerReferences"] == snapshot(
         [
             {
@@ -93,12 +93,12 @@ def test_a_default_deny_opens_the_way_for_the_facilitys_pods_only():
     made = ways(deny)
     assert {key: item["spec"]["podSelector"] for key, item in made.items()} == snapshot(
         {
-            "NetworkPolicy dask/af-otel-egress-deny": {
+            "NetworkPolicy dask/af-otel-casa-egress-deny": {
                 "matchExpressions": [
                     {"key": "app", "operator": "In", "values": ["dask-scheduler", "dask-worker"]}
                 ]
             },
-            "NetworkPolicy dask/af-otel-scrape-dask-deny": {
+            "NetworkPolicy dask/af-otel-casa-scrape-dask-deny": {
                 "matchExpressions": [
                     {"key": "app", "operator": "In", "values": ["dask-scheduler", "dask-worker"]}
                 ]
@@ -107,19 +107,39 @@ def test_a_default_deny_opens_the_way_for_the_facilitys_pods_only():
     )
 
 
+def test_facilities_may_share_a_namespace():
+    """Two hubs, or one Dask for both: what each has outside its own is called by its name."""
+    shared = network_policy("deny", {}, policyTypes=["Ingress", "Egress"])
+    scrape = {"scrape": "service_monitor", "monitor": {"namespace": "monitoring"}}
+    elsewhere = [
+        {
+            key
+            for key in rendered(
+                a_facility(name=name, destinations={"traces": TEMPO, "metrics": scrape}),
+                network_policies=(shared,),
+                monitors=frozenset({"ServiceMonitor"}),
+            )
+            if "/" in key or key.startswith(("Cluster", "Mutating"))
+        }
+        for name in ("casa", "lab")
+    ]
+    assert len(elsewhere[0]) == len(elsewhere[1]) > 0
+    assert not elsewhere[0] & elsewhere[1]
+
+
 def test_who_may_go_anywhere_needs_no_way():
     """A rule without bounds; all addresses are not enough, as pods may not count as addresses."""
     free = network_policy("free", USERS, policyTypes=["Egress"], egress=[{}])
     addresses = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]
     all_addresses = network_policy("all", USERS, policyTypes=["Egress"], egress=addresses)
-    assert list(ways(free, all_addresses)) == ["NetworkPolicy jhub/af-otel-egress-all"]
+    assert list(ways(free, all_addresses)) == ["NetworkPolicy jhub/af-otel-casa-egress-all"]
 
 
 def test_the_collector_may_scrape_a_hub_that_is_closed():
     """On the port of its API, for as long as it is closed; not where scraping is off."""
     theirs = network_policy("hub", {"component": "hub"}, policyTypes=["Ingress"], ingress=[])
     (policy,) = ways(theirs).values()
-    assert policy["metadata"]["name"] == "af-otel-scrape-hub-hub"
+    assert policy["metadata"]["name"] == "af-otel-casa-scrape-hub-hub"
     (rule,) = policy["spec"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == [8081]
     off = a_facility(scrape={"hub": False})

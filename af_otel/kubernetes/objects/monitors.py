@@ -62,7 +62,8 @@ def _endpoint(facility: Facility) -> dict[str, Any]:
 
 def _monitor(facility: Facility, kind: str, endpoints: dict[str, Any]) -> dict[str, Any]:
     wanted = facility.destinations.metrics.monitor
-    made = metadata(facility, COLLECTOR, wanted.namespace or facility.namespace, COLLECTOR)
+    name = f"{COLLECTOR}-{facility.name}"
+    made = metadata(facility, name, wanted.namespace or facility.namespace, COLLECTOR)
     made["labels"] |= wanted.labels
     return {
         "apiVersion": "monitoring.coreos.com/v1",

@@ -43,6 +43,11 @@ def policies(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
+def egress_name(facility: Facility) -> str:
+    """How the names of the policies begin that let pods reach the Collector."""
+    return f"af-otel-{facility.name}-egress"
+
+
 def isolates(policy: Mapping[str, Any], direction: str) -> bool:
     """Whether the pods of a policy may only do what some policy allows, `Ingress` or `Egress`."""
     spec = policy["spec"]
@@ -92,7 +97,8 @@ def _egress(facility: Facility, facts: Facts) -> Iterator[dict[str, Any]]:
     for policy in facts.network_policies:
         if isolates(policy, "Egress") and not _opens_all(policy, "Egress"):
             spec = {"policyTypes": ["Egress"], "egress": [rule]}
-            yield from _beside(facility, policy, "af-otel-egress", ("hub", "user", "dask"), spec)
+            name = egress_name(facility)
+            yield from _beside(facility, policy, name, ("hub", "user", "dask"), spec)
 
 
 def _scraped(facility: Facility, facts: Facts) -> Iterator[dict[str, Any]]:
@@ -105,7 +111,8 @@ def _scraped(facility: Facility, facts: Facts) -> Iterator[dict[str, Any]]:
         for role, numbers in ports.items():
             rule = {"from": [_collector_peer(facility)], "ports": _ports(*sorted(numbers))}
             spec = {"policyTypes": ["Ingress"], "ingress": [rule]}
-            yield from _beside(facility, policy, f"af-otel-scrape-{role}", (role,), spec)
+            name = f"af-otel-{facility.name}-scrape-{role}"
+            yield from _beside(facility, policy, name, (role,), spec)
 
 
 def _beside(

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from af_otel.facility import Facility
 
 
-def payload_name() -> str:
-    """The name of the ConfigMap: by its content, so that pods never see half of an upgrade."""
+def payload_name(facility: Facility) -> str:
+    """The name of the ConfigMap: by its content, so that pods never see half of an upgrade; and
+    the facility's own, which may share a namespace with others.
+    """
     digest = hashlib.sha256(payloads.archive() + _pod.unpack().encode()).hexdigest()
-    return f"af-otel-payload-{digest[:12]}"
+    return f"af-otel-{facility.name}-payload-{digest[:12]}"
 
 
 def payload(facility: Facility) -> list[dict[str, Any]]:
     """Return the payload and the script that unpacks it, in every namespace with injected pods."""
-    name = payload_name()
+    name = payload_name(facility)
     carried = payloads.configmap(name, facility.namespace, {"unpack.py": _pod.unpack()})
     return [
         carried

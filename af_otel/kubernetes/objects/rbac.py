@@ -37,8 +37,8 @@ def access(facility: Facility) -> list[dict[str, Any]]:
 def _granted(
     facility: Facility, rules: list[dict[str, Any]], namespace: str | None = None
 ) -> list[dict[str, Any]]:
-    # Of the whole cluster's names, each facility has its own.
-    name = COLLECTOR if namespace else f"{COLLECTOR}-{facility.name}"
+    # Several facilities may share a namespace that is none's own.
+    name = f"{COLLECTOR}-{facility.name}"
     scope = "" if namespace else "Cluster"
     role = {"kind": f"{scope}Role", "name": name, "apiGroup": GROUP}
     account = {"kind": "ServiceAccount", "name": COLLECTOR, "namespace": facility.namespace}
