@@ -102,8 +102,9 @@ def _values(chart: Chart, context: Context) -> str:
     return (
         f"{chart.yaml(values)}\n"
         "# then copy the token that the chart makes\n"
-        f'kubectl -n {namespace} create secret generic hub-metrics --from-literal=token="$(kubectl '
-        f"-n {hub} get secret hub -o jsonpath='{{.data.{escaped}}}' | base64 -d)\"\n"
+        f"kubectl -n {hub} get secret hub -o jsonpath='{{.data.{escaped}}}' | base64 -d |\n"
+        # On a command line it could be read by whoever else is on that machine.
+        f"  kubectl -n {namespace} create secret generic hub-metrics --from-file=token=/dev/stdin\n"
         "# and name it in facility.yaml\n"
         "scrape: {hub_token: {secret: hub-metrics, key: token}}\n"
         "# or let everybody read them who reaches the hub\n"
