@@ -72,14 +72,16 @@ def overlay(
 def _text(content: object) -> str:
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    from af_otel.kubernetes.objects._yaml import Dumper
+
+    class Blocks(Dumper):
         """Scripts as blocks, which people can read."""
 
     def block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         style = "|" if "\n" in text else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
-    Dumper.add_representer(str, block)
-    Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
-    text: str = yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    Blocks.add_representer(str, block)
+    Blocks.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+    text: str = yaml.dump(content, Dumper=Blocks, sort_keys=False, allow_unicode=True, width=100)
     return text

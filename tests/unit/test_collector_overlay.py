@@ -129,6 +129,7 @@ def test_each_namespace_is_asked_about_on_its_own():
     namespaces = [made["processors"][name]["filter"]["namespace"] for name in chain]
     assert namespaces == ["jhub", "students", "staff", "dask"]
     accepted(facility)
+    accepted(sent_to(users={"namespaces": ["1e3"]}))  # a number to the Collector
 
 
 def test_what_is_not_wanted_is_not_scraped():

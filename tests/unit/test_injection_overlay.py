@@ -288,7 +288,8 @@ def test_a_release_is_read_as_helm_keeps_it():
 
 def test_the_command_prints_yaml_that_helm_takes(tmp_path):
     """Values on stdout, what to know on stderr; the pod template for all else."""
-    (tmp_path / "facility.yaml").write_text("name: lab\nhub: {namespace: jhub}\n")
+    described = 'name: lab\nhub: {namespace: jhub}\ninjection: {env: {X: "y", Z: "1e9"}}\n'
+    (tmp_path / "facility.yaml").write_text(described)
     (tmp_path / "values.yaml").write_text(yaml.safe_dump({"gateway-part": GATEWAY}))
 
     def af_otel(*arguments):
@@ -304,6 +305,8 @@ def test_the_command_prints_yaml_that_helm_takes(tmp_path):
     assert done.returncode == 0, done.stderr
     assert list(yaml.safe_load(done.stdout)) == ["gateway-part"]
     assert "note: Where users choose another image" in done.stderr
+    assert "value: 'y'" in done.stdout, "what to Helm is a truth value"
+    assert "value: '1e9'" in done.stdout, "and what is a number"
     wrong = af_otel("z2jh", "--values", "values.yaml")
     assert wrong.returncode == 1
     assert "These are no values of jupyterhub" in wrong.stderr

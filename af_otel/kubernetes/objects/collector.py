@@ -11,6 +11,7 @@ from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import COLLECTOR
 from af_otel.kubernetes.objects._server import Server
 from af_otel.kubernetes.objects._settings import QUEUE, settings
+from af_otel.kubernetes.objects._yaml import Dumper
 from af_otel.kubernetes.objects.monitors import (
     METRICS,
     METRICS_PORT,
@@ -63,7 +64,7 @@ def server(facility: Facility) -> Server:
 
 def files(facility: Facility) -> dict[str, str]:
     """Return the configuration by file name, in the order in which the Collector reads it."""
-    overlay = yaml.safe_dump(destinations.overlay(facility), sort_keys=False)
+    overlay = yaml.dump(destinations.overlay(facility), Dumper=Dumper, sort_keys=False)
     return {**config.plain(), "facility.yaml": overlay}
 
 
