@@ -36,7 +36,7 @@ def test_the_policy_is_bound_to_the_facilitys_namespaces_and_silent_in_earnest()
     assert binding["spec"]["policyName"] == made["metadata"]["name"] == "af-otel-lab"
     assert made["spec"]["failurePolicy"] == "Ignore"
     trial, _ = policy(facility(), "payload-1", trial="1a2b")
-    assert trial["metadata"]["name"] == policy_name(facility(), trial="1a2b") == "af-otel-lab-trial"
+    assert trial["metadata"]["name"] == policy_name(facility(), trial="1a2b") == "af-otel-lab.trial"
     assert trial["spec"]["failurePolicy"] == "Fail"
     selector = trial["spec"]["matchConstraints"]["objectSelector"]
     assert selector == {"matchLabels": {TRIAL: "1a2b"}}

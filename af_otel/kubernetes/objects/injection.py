@@ -36,7 +36,8 @@ _COPIED = ("imagePullPolicy", "securityContext", "resources", "envFrom")
 
 def policy_name(facility: Facility, *, trial: str = "") -> str:
     """The name of the policy and its binding."""
-    return f"af-otel-{facility.name}" + ("-trial" if trial else "")
+    # No facility's name has a dot: a trial is never another one's policy.
+    return f"af-otel-{facility.name}" + (".trial" if trial else "")
 
 
 def policy(facility: Facility, payload: str, *, trial: str = "") -> list[dict[str, Any]]:
