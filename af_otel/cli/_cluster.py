@@ -111,6 +111,7 @@ def open_facility(cluster: Cluster, path: Path | None, *, with_backends: bool = 
 
 def _with_its_backends(cluster: Cluster, facility: Facility, file: Path) -> Facility:
     from af_otel.facility import parse_text
+    from af_otel.facility._yaml import parse
     from af_otel.kubernetes import inventory
     from af_otel.kubernetes.errors import Forbidden
 
@@ -121,7 +122,7 @@ def _with_its_backends(cluster: Cluster, facility: Facility, file: Path) -> Faci
     current = installed.current.facility if installed and installed.current else {}
     if current.get("name") != facility.name:
         return facility
-    document = yaml.safe_load(file.read_text())
+    document = parse(file.read_text(encoding="utf-8-sig")).data
     had, named = current.get("backends") or {}, document.get("backends") or {}
     kept = {name: True for name in BACKENDS if had.get(name) and name not in named}
     if not kept:
