@@ -283,6 +283,8 @@ NOT_TOUCHED = {
     "payload of our name": {"spec": {"volumes": [{"name": "af-otel-payload", "emptyDir": {}}]}},
     "container of our name": {"spec": {"containers": [{"name": "af-otel", "image": "i:1"}]}},
     "no memory": {"resources": {"limits": {"memory": "63Mi"}}},
+    "no memory in all": {"spec": {"resources": {"limits": {"memory": "63Mi"}}}},
+    "for Windows": {"spec": {"nodeSelector": {"kubernetes.io/os": "windows"}}},
     "no room": {"resources": {"limits": {"ephemeral-storage": "63Mi"}}},
     "mount in our place": {
         "spec": {"volumes": [{"name": "v", "emptyDir": {}}]},

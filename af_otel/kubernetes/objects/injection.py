@@ -114,11 +114,13 @@ def _conditions(facility: Facility) -> Iterator[tuple[str, str]]:
     yield "path-is-free", f"!object.spec.containers.exists(c, {mounts}.exists(m, {taken}))"
     # The kubelet counts our volume against what the containers may write, and evicts.
     yield "has-room", f"object.spec.containers.all(c, {_at_least('c', 'ephemeral-storage')})"
-    yield "linux", "object.spec.?os.?name.orValue('linux') == 'linux'"
+    # The field is seldom set; who has Windows nodes chooses them by their label.
+    systems = ("object.spec.?os.?name", "object.spec.?nodeSelector['kubernetes.io/os']")
+    yield "linux", " && ".join(f"{each}.orValue('linux') == 'linux'" for each in systems)
 
 
-def _at_least(container: str, what: str) -> str:
-    limit = f"{container}.?resources.?limits['{what}']"
+def _at_least(limited: str, what: str) -> str:
+    limit = f"{limited}.?resources.?limits['{what}']"
     enough = f"quantity(string({limit}.value())).compareTo(quantity('{_ROOM}')) >= 0"
     return f"(!{limit}.hasValue() || {enough})"
 
@@ -172,7 +174,8 @@ def _variables() -> Iterator[tuple[str, str]]:
     yield "image", "object.spec.containers[variables.main].?image.orValue('')"
     yield "unpacked", f"{_INJECT} != '{ZIP}'"
     # Out of memory, the step is killed, and with it a pod that is never restarted.
-    yield "fits", _at_least("object.spec.containers[variables.main]", "memory")
+    bounds = ("object.spec.containers[variables.main]", "object.spec")
+    yield "fits", " && ".join(_at_least(each, "memory") for each in bounds)
 
 
 def _patch(facility: Facility, payload: str) -> str:
