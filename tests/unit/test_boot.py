@@ -165,6 +165,21 @@ def test_a_payload_without_its_library_is_one_line(tmp_path):
     assert "af-otel: this process runs untraced" in result.stderr
 
 
+@pytest.mark.parametrize("rest", [b"def start(:\n", b"\0" * 100, b""])
+def test_a_head_that_is_damaged_is_one_line(tmp_path, rest):
+    """What a full disk has left of it hides neither the program nor the next sitecustomize."""
+    damaged, own = tmp_path / "payload", tmp_path / "own"
+    for folder in (damaged, own):
+        folder.mkdir()
+    (damaged / "sitecustomize.py").write_bytes((SITE / "sitecustomize.py").read_bytes())
+    (damaged / "af_otel_boot.py").write_bytes(rest)
+    (own / "sitecustomize.py").write_text("print('own')")
+    result = run("print('runs')", path=(damaged, own))
+    assert (result.returncode, result.stdout) == (0, "own\nruns\n")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("af-otel: not started: ")
+
+
 @pytest.mark.parametrize("broken", ["missing", "file", "half a zip"])
 def test_a_payload_that_cannot_be_read_is_no_payload(tmp_path, payload, broken):
     """The interpreter skips it, as it does with any entry of PYTHONPATH."""

@@ -15,12 +15,15 @@ def _start():
         return
     try:
         import af_otel_boot
+
+        af_otel_boot.start()
     except ImportError:
         return
-    try:
-        af_otel_boot.start()
     except Exception as error:
-        sys.stderr.write("af-otel: not started: %s: %s\n" % (type(error).__name__, error))
+        try:
+            sys.stderr.write("af-otel: not started: %s: %s\n" % (type(error).__name__, error))
+        except Exception:  # nobody to tell
+            pass
 
 
 def _put_back(here):
