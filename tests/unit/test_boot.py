@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,15 @@ def test_a_head_that_is_damaged_is_one_line(tmp_path, rest):
     assert (result.returncode, result.stdout) == (0, "own\nruns\n")
     (line,) = result.stderr.splitlines()
     assert line.startswith("af-otel: not started: ")
+
+
+def test_of_two_payloads_the_first_serves(tmp_path, payload):
+    """An image may bring one, and `af-otel run` or the facility put another before it."""
+    other = shutil.copytree(payload, tmp_path / "other")
+    (tmp_path / "distributed.py").write_text("X = 1")
+    code = "import distributed, sys; print([p for p in sys.path if p.endswith('af_otel_lib')])"
+    result = run(code, path=(payload, other, tmp_path))
+    assert result.stdout == f"['{payload}/af_otel_lib']\n", result.stderr
 
 
 @pytest.mark.parametrize("broken", ["missing", "file", "half a zip"])

@@ -88,12 +88,14 @@ role = None
 
 def start():
     """Recognise this process and wait for the libraries that its role may load."""
+    global role  # noqa: PLW0603
+    if role is not None:
+        return  # by another payload that follows on the path: finders of two would ask each other
     from os import environ  # in memory since before `site`
 
     for name in ("AF_OTEL_DISABLED", "OTEL_SDK_DISABLED"):
         if environ.get(name, "").strip().lower() in ("true", "1", "yes", "on"):
             return
-    global role  # noqa: PLW0603
     role = recognise(sys.orig_argv)
     anchors = ANCHORS.get(role)
     if anchors:
