@@ -190,6 +190,22 @@ def test_of_two_payloads_the_first_serves(tmp_path, payload):
     assert result.stdout == f"['{payload}/af_otel_lib']\n", result.stderr
 
 
+@pytest.mark.parametrize("close", ["", "import sys; sys.stderr.close()"])
+def test_where_nothing_can_be_said_the_import_goes_on(tmp_path, close):
+    """The disk that it goes to is full, or the program has closed it."""
+    (tmp_path / "distributed.py").write_text("")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [BARE, "-c", f"{close}\nimport distributed\nprint('runs', flush=True)"],
+            env={"PYTHONPATH": f"{SITE}:{tmp_path}"},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "runs\n"
+
+
 @pytest.mark.parametrize("broken", ["missing", "file", "half a zip"])
 def test_a_payload_that_cannot_be_read_is_no_payload(tmp_path, payload, broken):
     """The interpreter skips it, as it does with any entry of PYTHONPATH."""

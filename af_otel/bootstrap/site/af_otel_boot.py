@@ -268,13 +268,14 @@ def misfit():
 
 def say(line):
     """Write one line to the process' stderr: never to a kernel's, which is a cell's output."""
-    if type(sys.stderr).__module__.startswith("ipykernel."):
-        from os import write
+    try:
+        if type(sys.stderr).__module__.startswith("ipykernel."):
+            from os import write
 
-        # The descriptor that was 2 before the kernel took that for its cells, too.
-        write(sys.stderr.fileno(), ("af-otel: %s\n" % line).encode("utf-8", "replace"))
-        return
-    stream = sys.__stderr__
-    if stream is not None:
-        stream.write("af-otel: %s\n" % line)
-        stream.flush()
+            # The descriptor that was 2 before the kernel took that for its cells, too.
+            write(sys.stderr.fileno(), ("af-otel: %s\n" % line).encode("utf-8", "replace"))
+        elif sys.__stderr__ is not None:
+            sys.__stderr__.write("af-otel: %s\n" % line)
+            sys.__stderr__.flush()
+    except (OSError, ValueError):  # a full disk, or closed
+        pass
