@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from af_otel.runtime import _privacy
+from af_otel.runtime import _chance, _privacy
 from af_otel.runtime._log import quieten_exporters, say
 from af_otel.runtime._merging import Merging
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
@@ -95,6 +95,7 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     """
     settings = Settings()
     quieten_exporters()
+    _chance.use_our_own()
     resource = _resource(service, role)
     parts: list[Any] = []
 

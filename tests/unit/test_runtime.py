@@ -290,6 +290,34 @@ def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, colle
     assert len(collector.spans("queued")) == 1
 
 
+def test_a_seeded_random_goes_on_as_without_us(payload):
+    """Ids, exemplars and the exporter's thread take no number from the user's generator; children
+    have ids of their own.
+    """
+    process = traced(
+        """
+        import random; parent = os.getpid()
+        counter = meter.create_counter("c"); loader.wait()
+        random.seed(42); seeded = random.getstate()
+        for _ in range(9):
+            with tracer.start_as_current_span("x"):
+                counter.add(1); counter.add(1)
+        time.sleep(1)  # some exports
+        print(random.getstate() == seeded)
+        if os.fork() == 0:
+            random.seed(42)
+        print(tracer.start_span("y").get_span_context().trace_id, flush=True)
+        if os.getpid() != parent: os._exit(0)
+        os.wait()
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY="100",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    same, *ids = out.split()
+    assert same == "True", err
+    assert len(set(ids)) == 2
+
+
 def test_without_a_collector_a_process_says_so_once(payload):
     """Nothing listens: one line says what is wrong, whatever number of batches is lost."""
     process = traced(
