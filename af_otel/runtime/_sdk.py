@@ -13,7 +13,6 @@ from opentelemetry import baggage, metrics, propagate, trace
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
-    MetricExporter,
     MetricReader,
     PeriodicExportingMetricReader,
 )
@@ -130,9 +129,7 @@ def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerPr
     if settings.traces_exporter == "none":
         return provider, []
     console = settings.traces_exporter == "console"
-    exporter: SpanExporter = (
-        ConsoleSpanExporter() if console else _otlp("traces", settings.traces_protocol)
-    )
+    exporter: Any = ConsoleSpanExporter() if console else _Otlp("traces", settings.traces_protocol)
     batches = BatchSpanProcessor(
         PrivateSpanExporter(exporter, texts=settings.exception_texts),
         max_queue_size=settings.queue_size,
@@ -161,8 +158,8 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
     readers: list[MetricReader] = []
     if settings.metrics_exporter != "none":
         console = settings.metrics_exporter == "console"
-        exporter: MetricExporter = (
-            ConsoleMetricExporter() if console else _otlp("metrics", settings.metrics_protocol)
+        exporter: Any = (
+            ConsoleMetricExporter() if console else _Otlp("metrics", settings.metrics_protocol)
         )
         readers.append(
             PeriodicExportingMetricReader(
@@ -189,6 +186,24 @@ _OTLP = {
     "traces": ("trace_exporter", "OTLPSpanExporter"),
     "metrics": ("metric_exporter", "OTLPMetricExporter"),
 }
+
+
+class _Otlp:
+    """An OTLP exporter, of which a forked child has its own.
+
+    On the connection that it would share, each would read the answers to the other's requests.
+    """
+
+    def __init__(self, signal: str, protocol: str) -> None:
+        self._of = signal, protocol
+        # A parent's is kept: to close it would wait for locks that its threads held.
+        self._made = {os.getpid(): _otlp(signal, protocol)}
+
+    def __getattr__(self, name: str) -> Any:
+        process = os.getpid()
+        if process not in self._made:
+            self._made[process] = _otlp(*self._of)
+        return getattr(self._made[process], name)
 
 
 def _otlp(signal: str, protocol: str) -> Any:

@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,42 @@ def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, colle
     assert process.returncode == 0, err
     collector.wait_for_span("queued")
     assert len(collector.spans("queued")) == 1
+
+
+def test_a_forked_child_has_a_connection_of_its_own(payload):
+    """On its parent's, the two would read the answers to each other's requests."""
+    senders = []
+
+    class Collector(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            senders.append(self.client_address)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        process = traced(
+            """
+            def send(): tracer.start_span('x').end(); loader.providers.traces.force_flush()
+            send(); send()
+            if os.fork() == 0: send(); os._exit(0)
+            os.wait()
+            """,
+            payload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
+            OTEL_METRICS_EXPORTER="none", OTEL_BSP_SCHEDULE_DELAY="60000",
+        )  # fmt: skip
+        _, err = process.communicate(timeout=60)
+        server.shutdown()
+    assert process.returncode == 0, err
+    parent, again, child = senders
+    assert parent == again != child
 
 
 def test_a_seeded_random_goes_on_as_without_us(payload):
