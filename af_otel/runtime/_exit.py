@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def on_sigterm(finish: Callable[[], None]) -> None:
-    """Call `finish`, then die as the signal would have had it.
+def on_sigterm(finish: Callable[[], None], patience: Callable[[], float]) -> None:
+    """Call `finish`, for `patience` seconds at most, then die as the signal would have had it.
+
+    On a thread of its own: what the signal interrupts may hold a lock that `finish` needs.
 
     Only where the default action stands: a host that handles the signal ends in order, and `atexit`
     is reached. Python runs handlers on the main thread, so only that may set one.
@@ -28,10 +31,20 @@ def on_sigterm(finish: Callable[[], None]) -> None:
     def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         signal.signal(number, signal.SIG_DFL)
         if os.getpid() == owner:
-            finish()
+            done = threading.Event()
+            with suppress(RuntimeError):  # the interpreter is on its way out
+                _thread.start_new_thread(_call, (finish, done))
+                done.wait(patience())
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, handler)
+
+
+def _call(finish: Callable[[], None], done: threading.Event) -> None:
+    try:
+        finish()
+    finally:
+        done.set()
 
 
 def before_threads_end(settle: Callable[[], None]) -> None:

@@ -63,7 +63,7 @@ class Loader:
             # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
             # that can be called once, by the user.
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
-        _exit.on_sigterm(self.finish)
+        _exit.on_sigterm(self.finish, self._patience)
         atexit.register(self.finish)
         _exit.before_threads_end(self._settle)
         try:
@@ -93,6 +93,10 @@ class Loader:
         providers = self.wait() if self._loading else None
         if providers is not None:
             providers.shutdown()
+
+    def _patience(self) -> float:
+        """Return the longest that `finish` takes, in seconds."""
+        return WAIT + (self.providers.flush_timeout / 1000 if self.providers is not None else 0)
 
     def _load(self, service: str) -> None:
         self._wanted.wait(HOLD.get(self.role, 0))

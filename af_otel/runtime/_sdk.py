@@ -53,6 +53,8 @@ class Providers:
     ----------
     traces, meters
         What instrumentations make spans and measurements with.
+    flush_timeout
+        Milliseconds that `shutdown` takes at most.
     """
 
     def __init__(
@@ -65,14 +67,14 @@ class Providers:
         self.traces = traces
         self.meters = meters
         self._parts = parts
-        self._flush_timeout = flush_timeout
+        self.flush_timeout = flush_timeout
 
     def shutdown(self) -> None:
         """Send what is queued, for as long as the settings allow, and stop.
 
         The parts export on threads of their own: from 3.12 on, none can be started any more here.
         """
-        ends = time.monotonic() + self._flush_timeout / 1000
+        ends = time.monotonic() + self.flush_timeout / 1000
         parts, self._parts = self._parts, ()
         for part in parts:
             with suppress(Exception):

@@ -272,6 +272,28 @@ def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
     collector.wait_for_spans(lambda spans: {span["name"] for span in spans} >= names)
 
 
+def test_a_signal_that_interrupts_telemetry_ends_the_process(payload):
+    """The lock that it holds at that moment is not waited for without end."""
+    process = traced(
+        """
+        tracer.start_span('x').end()
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        processors = loader.providers.traces._active_span_processor._span_processors
+        (batches,) = [p for p in processors if isinstance(p, BatchSpanProcessor)]
+        with batches._batch_processor._worker_awaken._cond:
+            os.kill(os.getpid(), 15)
+            time.sleep(99)
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_METRICS_EXPORTER="none",
+        AF_OTEL_FLUSH_TIMEOUT="100",
+    )  # fmt: skip
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, collector):
     """What the parent has queued is sent once, not once per child."""
     process = traced(
