@@ -13,7 +13,8 @@ from af_otel.runtime._log import say
 
 JSON = "http/json"
 PROTOBUF = "http/protobuf"
-_SIGNALS = ("TRACES", "METRICS")
+# The largest number that is taken; what waits longer, or holds more, is an OverflowError.
+_MOST = 2**31 - 1
 
 
 def _number(name: str, default: int, *, least: int = 1) -> int:
@@ -24,8 +25,8 @@ def _number(name: str, default: int, *, least: int = 1) -> int:
         value = int(raw)
     except ValueError:
         value = least - 1
-    if value < least:
-        say(f"{name}={raw!r} is no whole number from {least}; {default} is used")
+    if not least <= value <= _MOST:
+        say(f"{name}={raw!r} is no whole number from {least} to {_MOST}; {default} is used")
         return default
     return value
 
@@ -47,7 +48,7 @@ def _exporter(signal: str) -> str:
     """Return `otlp`, `console` or `none`; an endpoint that is no URL is as good as none."""
     exporter = _choice(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "console", "none"))
     for name in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        endpoint = os.environ.get(name, "").strip()
+        endpoint = os.environ.get(name, "")
         if not endpoint:
             continue
         if exporter == "otlp" and not _is_url(endpoint):
@@ -60,9 +61,10 @@ def _exporter(signal: str) -> str:
 def _is_url(endpoint: str) -> bool:
     try:
         parts = urlsplit(endpoint)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+    return good and endpoint.split() == [endpoint]
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,14 @@ def said(monkeypatch, capfd):
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "queue_size", 2048),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "queue_size", 2048),
         ("OTEL_BSP_SCHEDULE_DELAY", "1.5", "schedule_delay", 2500),
+        ("OTEL_BSP_SCHEDULE_DELAY", "9" * 20, "schedule_delay", 2500),
+        ("AF_OTEL_FLUSH_TIMEOUT", "9" * 17, "flush_timeout", 2000),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces_protocol", "http/json"),
         ("OTEL_TRACES_EXPORTER", "jaeger", "traces_exporter", "otlp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces_exporter", "none"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "metrics_exporter", "none"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", " http://collector ", "traces_exporter", "none"),
     ],
 )
 def test_a_broken_setting_costs_one_line(monkeypatch, said, name, value, field, used):
