@@ -50,9 +50,17 @@ def quieten_exporters() -> None:
         logger.propagate = False
 
 
+# What reads the headers' setting; it quotes what it cannot read, which is somebody's token.
+_QUOTES_HEADERS = "opentelemetry.util.re"
+# A setting that is quoted may be as long as the environment.
+_LONGEST = 500
+
+
 class _Says(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage().partition("\n")[0])
+        if record.name == _QUOTES_HEADERS:
+            record.args = ("[redacted]",)
+        say(record.getMessage().partition("\n")[0][:_LONGEST])
 
 
 _says = _Says(logging.WARNING)

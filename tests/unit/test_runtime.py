@@ -247,6 +247,19 @@ def traced(body, payload_path, **env):
     )
 
 
+def test_a_header_that_cannot_be_read_is_not_quoted(payload):
+    """It is somebody's token; a long setting of another kind is cut."""
+    process = traced(
+        "loader.wait()", payload, OTEL_TRACES_EXPORTER="otlp", OTEL_METRICS_EXPORTER="none",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", AF_OTEL_FLUSH_TIMEOUT="0",
+        OTEL_EXPORTER_OTLP_HEADERS="Authorization Bearer s3cret", BAGGAGE="x" * 9000,
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert "Header format invalid" in err
+    assert "s3cret" not in err
+    assert max(map(len, err.splitlines())) < 600
+
+
 def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
     """A script that ends at once, one that is terminated and one that forks keep their spans."""
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
