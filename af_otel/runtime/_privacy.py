@@ -7,61 +7,83 @@ theirs. The Collector looks again.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Status
+from opentelemetry.trace import Link, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 REDACTED = "[redacted]"
 
-# A key with one of these words in it names a secret whatever its value; exception texts and stack
-# traces quote the user's source and data.
+# A key with one of these in it names a secret whatever its value, as in the Collector's
+# configuration; exception texts and stack traces quote the user's source and data.
 _SECRET_KEY = re.compile(
-    r"(?:^|[._\-])(?:authorization|cookies?|set[_-]cookie|passw(?:or)?d|secrets?|tokens?|access[_-]?token"
-    r"|api[_-]?key|apikey|credentials?|_?xsrf|oauth[._-](?:code|state))(?:$|[._\-])",
+    r"token|cookie|authorization|passw|secret|credential|api[-_.]?key|private[-_.]?key|[cx]srf"
+    r"|signature|(?:^|[._\-])oauth[._-](?:code|state)(?:$|[._\-])",
     re.IGNORECASE,
 )
 _TEXT_KEYS = frozenset({"exception.message", "exception.stacktrace"})
-# Query parameters as JupyterHub's own log scrubs them (jupyterhub.log._scrub_uri), and OAuth's.
+# Query parameters as JupyterHub's own log scrubs them (jupyterhub.log._scrub_uri), and OAuth's;
+# also those of a URL that is a parameter itself, as in `next=`.
 _QUERY = re.compile(
-    r"((?:^|[?&;\s])(?:[\w.\-]*(?:token|auth|key|secret|passw(?:or)?d|signature)[\w.\-]*|code|state|_?xsrf|sig)=)"
-    r"[^&#\s]+",
+    r"((?:^|[?&;#\s\"']|%3F|%26|%23)"
+    r"(?:[\w.\-]*(?:token|auth|key|secret|passw(?:or)?d|signature|credential|ticket)[\w.\-]*"
+    r"|code|state|_?xsrf|sig)(?:=|%3D))"
+    r"(?:(?!%26)[^&#\s])+",
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"\b(bearer|token|basic)\s+[\w.~+/=\-]{8,}", re.IGNORECASE)
-_USERINFO = re.compile(r"(://)[^/\s:@]*:[^/\s@]*@")
+# A header's line, or an entry of JSON or of a dict's text.
+_ENTRY = re.compile(
+    r"((?:token|authorization|cookie|secret|passw(?:or)?d|credentials?|(?:api|private)[_-]?key)"
+    r"[\"']?\s*:\s*[\"']?(?:(?:bearer|token|basic)\s+)?)[^\n\"',}]+",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"(://)[^/\s?#@]+@")
+# What is a secret by itself: JSON Web Tokens, those of forges, keys.
+_ALONE = re.compile(
+    r"\beyJ[\w\-]{8,}\.[\w\-.]+|\b(?:gh[opsu]_|github_pat_|glpat-)[\w\-]{16,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
+    re.DOTALL,
+)
 
 
 def scrub_text(text: str) -> str:
     """Return the text with every value that looks like a credential replaced."""
-    if "=" in text:
-        text = _QUERY.sub(rf"\1{REDACTED}", text)
+    text = _ALONE.sub(REDACTED, text)
     if " " in text:
         text = _SCHEME.sub(rf"\1 {REDACTED}", text)
-    if "@" in text:
-        text = _USERINFO.sub(rf"\1{REDACTED}@", text)
+    if ":" in text:
+        text = _USERINFO.sub(rf"\1{REDACTED}@", _ENTRY.sub(rf"\1{REDACTED}", text))
+    if "=" in text or "%3" in text:
+        text = _QUERY.sub(rf"\1{REDACTED}", text)
     return text
+
+
+def _scrub_value(value: Any, *, texts: bool) -> Any:
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, bytes):
+        text = value.decode(errors="replace")
+        clean = scrub_text(text)
+        return value if clean == text else clean
+    if isinstance(value, (tuple, list)):
+        return tuple(_scrub_value(item, texts=texts) for item in value)
+    if isinstance(value, Mapping):
+        return _scrub(value, texts=texts)[0]
+    return value
 
 
 def _scrub(attributes: Mapping[str, Any] | None, *, texts: bool) -> tuple[dict[str, Any], bool]:
     """Return attributes fit to leave, and whether anything was taken out."""
     clean: dict[str, Any] = {}
-    changed = False
     for key, value in (attributes or {}).items():
-        if _SECRET_KEY.search(key) or (not texts and key in _TEXT_KEYS):
-            changed = True
-            continue
-        kept = value
-        if isinstance(value, str):
-            kept = scrub_text(value)
-        elif isinstance(value, (tuple, list)) and any(isinstance(item, str) for item in value):
-            kept = tuple(scrub_text(item) if isinstance(item, str) else item for item in value)
-        changed = changed or kept != value
-        clean[key] = kept
-    return clean, changed
+        if not _SECRET_KEY.search(key) and (texts or key not in _TEXT_KEYS):
+            clean[key] = _scrub_value(value, texts=texts)
+    return clean, clean != (attributes or {})
 
 
 def scrub(spans: Sequence[ReadableSpan], *, texts: bool = False) -> list[ReadableSpan]:
@@ -77,13 +99,24 @@ def scrub(spans: Sequence[ReadableSpan], *, texts: bool = False) -> list[Readabl
     return [_scrub_span(span, texts=texts) for span in spans]
 
 
+def _scrub_event(event: Event, *, texts: bool) -> Event:
+    attributes, changed = _scrub(event.attributes, texts=texts)
+    name = scrub_text(event.name)
+    if not changed and name == event.name:
+        return event
+    return Event(name, attributes, event.timestamp)
+
+
+def _scrub_link(link: Link, *, texts: bool) -> Link:
+    attributes, changed = _scrub(link.attributes, texts=texts)
+    return Link(link.context, attributes) if changed else link
+
+
 def _scrub_span(span: ReadableSpan, *, texts: bool) -> ReadableSpan:
     attributes, changed = _scrub(span.attributes, texts=texts)
-    events = []
-    for event in span.events:
-        kept, dirty = _scrub(event.attributes, texts=texts)
-        changed = changed or dirty
-        events.append(Event(event.name, kept, event.timestamp) if dirty else event)
+    events = [_scrub_event(event, texts=texts) for event in span.events]
+    links = [_scrub_link(link, texts=texts) for link in span.links]
+    changed = changed or events != list(span.events) or links != list(span.links)
     status = span.status
     if status.description and not texts:
         # The SDK writes "ValueError: <the user's text>" here.
@@ -98,7 +131,7 @@ def _scrub_span(span: ReadableSpan, *, texts: bool) -> ReadableSpan:
         resource=span.resource,
         attributes=attributes,
         events=events,
-        links=span.links,
+        links=links,
         kind=span.kind,
         status=status,
         start_time=span.start_time,

@@ -20,6 +20,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, SpanContext
 
 from af_otel.runtime import _log, _privacy
 from af_otel.runtime._sdk import PrivateSpanExporter
@@ -99,6 +100,19 @@ def private_spans(make, *, texts=False):
         ("http.url", "https://me:s3cret@host/x", "https://[redacted]@host/x"),
         ("log", "Authorization: Bearer s3cret.s3cret", "Authorization: Bearer [redacted]"),
         ("words", ("token s3crets3cret", "b"), ("token [redacted]", "b")),
+        (
+            "next",
+            "/hub/login?next=%2Flab%3Ftoken%3Ds3cret%26a",
+            "/hub/login?next=%2Flab%3Ftoken%3D[redacted]%26a",
+        ),
+        ("url", "https://h/x#access_token=s3cret", "https://h/x#access_token=[redacted]"),
+        ("remote", "https://s3cret@forge/x", "https://[redacted]@forge/x"),
+        ("answer", '{"access_token": "s3cret", "n": 1}', '{"access_token": "[redacted]", "n": 1}'),
+        ("lines", "Cookie: a=s3cret; b=s3cret\nHost: h", "Cookie: [redacted]\nHost: h"),
+        ("jwt", "got eyJhbGciOiJIUz.eyJzdWIi.s3cret", "got [redacted]"),
+        ("raw", b"Bearer s3crets3cret", "Bearer [redacted]"),
+        ("headers", {"Cookie": "s3cret", "Host": "h"}, {"Host": "h"}),
+        ("clientSecret", "s3cret", None),
         ("http.request.header.cookie", "s3cret", None),
         ("http.request.header.authorization", ("s3cret",), None),
         ("JUPYTERHUB_API_TOKEN", "s3cret", None),
@@ -111,8 +125,16 @@ def private_spans(make, *, texts=False):
 )
 def test_secrets_are_taken_out_and_the_rest_is_kept(key, value, kept):
     """By the attribute's name, or by what a value looks like."""
-    (span,) = private_spans(lambda tracer: tracer.start_span("x", attributes={key: value}).end())
-    assert span.attributes.get(key) == kept
+    link = Link(SpanContext(1, 2, is_remote=False), {key: value})
+
+    def make(tracer):
+        span = tracer.start_span("x", attributes={key: value}, links=[link])
+        span.add_event("x", {key: value})
+        span.end()
+
+    (span,) = private_spans(make)
+    for holder in (span, *span.events, *span.links):
+        assert holder.attributes.get(key) == kept
     assert "s3cret" not in span.to_json()
 
 
