@@ -49,6 +49,8 @@ def boot(monkeypatch):
         ("-m jupyterhub --debug", "hub"),
         ("/usr/bin/jupyterhub-singleuser --port=8888", "server"),
         ("-m jupyterhub.singleuser", "server"),
+        ("/usr/bin/batchspawner-singleuser jupyterhub-singleuser --port=8888", "server"),
+        ("/usr/bin/jupyter-nbclassic", "server"),
         ("/usr/bin/jupyter-lab", "server"),
         ("/usr/bin/jupyter-labhub", "server"),
         ("-m jupyter_server", "server"),

@@ -26,9 +26,11 @@ ROLES.update(
     {
         "jupyterhub": HUB,
         "jupyterhub-singleuser": SERVER,
+        "batchspawner-singleuser": SERVER,  # runs jupyterhub-singleuser within itself
         "jupyter-lab": SERVER,
         "jupyter-server": SERVER,
         "jupyter-notebook": SERVER,
+        "jupyter-nbclassic": SERVER,
         "jupyter-labhub": SERVER,
         "jupyterhub.labhub": SERVER,
         "ipykernel_launcher": KERNEL,
