@@ -50,7 +50,14 @@ class Loader:
         self._begun = threading.Lock()
         self._wanted = threading.Event()
         self._done = threading.Event()
-        os.register_at_fork(after_in_child=self._after_fork)
+        self._late = False
+        self._imports = threading.Lock()
+        self._held = False
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=self._after_fork_in_parent,
+            after_in_child=self._after_fork,
+        )
 
     def begin(self, scope: str) -> None:
         """Start loading, at the first call; the scope's name tells what this process makes."""
@@ -74,10 +81,13 @@ class Loader:
             self._done.set()
 
     def wait(self) -> Providers | None:
-        """Return the providers; None when they could not be loaded, or not in time."""
-        if not self._done.is_set():
+        """Return the providers; None when they could not be loaded, or not in time.
+
+        That is waited for once: on a disk that hangs each span would.
+        """
+        if not self._done.is_set() and not self._late:
             self._wanted.set()
-            self._done.wait(WAIT)
+            self._late = not self._done.wait(WAIT)
         return self.providers
 
     def _settle(self) -> None:
@@ -101,6 +111,10 @@ class Loader:
     def _load(self, service: str) -> None:
         self._wanted.wait(HOLD.get(self.role, 0))
         self._loading = True
+        with self._imports:
+            self._import(service)
+
+    def _import(self, service: str) -> None:
         try:
             with one_line_each():
                 from af_otel.runtime._sdk import load
@@ -118,10 +132,19 @@ class Loader:
         finally:
             self._done.set()
 
+    def _before_fork(self) -> None:
+        """Let an import of ours come to its end: a child would wait for its lock for ever."""
+        self._held = self._imports.acquire(timeout=WAIT)
+
+    def _after_fork_in_parent(self) -> None:
+        if self._held:
+            self._imports.release()
+
     def _after_fork(self) -> None:
-        """Load anew in a child that was forked while we were loading: the thread is not in it."""
+        """Load anew in a child that was forked before we did: the thread is not in it."""
+        self._imports = threading.Lock()
         if not self._done.is_set():
-            self._begun, self._loading = threading.Lock(), False
+            self._begun, self._loading, self._late = threading.Lock(), False, False
             self._wanted, self._done = threading.Event(), threading.Event()
 
 

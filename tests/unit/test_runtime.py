@@ -388,6 +388,53 @@ def test_a_forked_child_has_a_connection_of_its_own(payload):
     assert parent == again != child
 
 
+def test_a_child_that_is_forked_while_the_sdk_loads_can_import_it(payload):
+    """The fork waits for the import: its lock would be held in the child by nobody."""
+    process = traced(
+        """
+        import threading
+        begun = threading.Event()
+        class Slow:
+            def find_spec(name, path=None, target=None):
+                if name == "opentelemetry.sdk.trace.export":
+                    begun.set(); time.sleep(0.5)
+        sys.meta_path.insert(0, Slow)
+        loader._wanted.set(); begun.wait()
+        if os.fork() == 0:
+            import opentelemetry.sdk.trace.export
+            print(tracer.start_span("x").is_recording(), flush=True)
+            os._exit(0)
+        os.wait()
+        """,
+        payload, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none",
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert out == "True\n", err
+
+
+def test_a_sdk_that_never_loads_is_waited_for_once(payload):
+    """On a disk that hangs a thousand spans cost what one does."""
+    process = traced(
+        """
+        class Hangs:
+            def find_spec(name, path=None, target=None):
+                if name == "opentelemetry.sdk.trace.export": time.sleep(99)
+        sys.meta_path.insert(0, Hangs)
+        for _ in range(1000): tracer.start_span("x").end()
+        print("runs", flush=True); os._exit(0)
+        """,
+        payload,
+    )
+    try:
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert out == "runs\n"
+
+
 def test_a_seeded_random_goes_on_as_without_us(payload):
     """Ids, exemplars and the exporter's thread take no number from the user's generator; children
     have ids of their own.
