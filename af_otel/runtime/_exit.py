@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -45,6 +46,17 @@ def _call(finish: Callable[[], None], done: threading.Event) -> None:
         finish()
     finally:
         done.set()
+
+
+def of_a_child(finish: Callable[[], None]) -> None:
+    """Call `finish` at the end of a process that multiprocessing has just forked.
+
+    It ends without `atexit`, and with what multiprocessing itself is told to do. That can be said
+    once it has forgotten what it was told in the parent.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(finish, lambda _: util.Finalize(None, finish, exitpriority=0))
 
 
 def before_threads_end(settle: Callable[[], None]) -> None:

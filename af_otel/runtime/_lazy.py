@@ -146,6 +146,11 @@ class Loader:
         if not self._done.is_set():
             self._begun, self._loading, self._late = threading.Lock(), False, False
             self._wanted, self._done = threading.Event(), threading.Event()
+        _exit.of_a_child(self._finish_child)
+
+    def _finish_child(self) -> None:
+        if self.providers is not None:
+            self.providers.shutdown_traces()
 
 
 def _ending() -> bool:

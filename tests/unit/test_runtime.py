@@ -463,6 +463,23 @@ def test_a_seeded_random_goes_on_as_without_us(payload):
     assert len(set(ids)) == 2
 
 
+def test_a_child_of_multiprocessing_sends_its_spans_at_its_end(payload, collector):
+    """It ends by `os._exit`, so that no `atexit` of ours is reached."""
+    process = traced(
+        """
+        import multiprocessing
+        tracer.start_span('parent').end()
+        child = multiprocessing.get_context('fork').Process(
+            target=lambda: tracer.start_span('child of multiprocessing').end())
+        child.start(); child.join()
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    collector.wait_for_span("child of multiprocessing")
+
+
 def test_without_a_collector_a_process_says_so_once(payload):
     """Nothing listens: one line says what is wrong, whatever number of batches is lost."""
     process = traced(
