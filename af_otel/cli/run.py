@@ -31,4 +31,12 @@ def run(
             where="PATH",
             hint="name a program on PATH, or its path",
         )
-    os.execve(program, command, os.environ | payload.environment(payload.cached(), os.environ))  # noqa: S606
+    environment = os.environ | payload.environment(payload.cached(), os.environ)
+    try:
+        os.execve(program, command, environment)  # noqa: S606
+    except OSError as error:
+        raise AfOtelError(
+            f"`{command[0]}` cannot be run: {error.strerror}",
+            where=program,
+            hint="check its first line, and that it is for this machine",
+        ) from error

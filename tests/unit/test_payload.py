@@ -125,6 +125,16 @@ def test_run_traces_what_it_runs_and_is_otherwise_not_there(tmp_path):
     assert (booted, done.returncode) == ("True", 7)
 
 
+def test_what_run_cannot_execute_is_one_clear_error(tmp_path):
+    """A file that is executable and of no format that the machine knows."""
+    command = tmp_path / "command"
+    command.write_bytes(b"\0")
+    command.chmod(0o755)
+    result = af_otel("run", "--", command, XDG_CACHE_HOME=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: `{command}` cannot be run")
+
+
 def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
     """The same variables in each form; values survive the shell."""
     asked = ("env", "--payload", tmp_path / "it's here", "--facility", "my-facility")
