@@ -7,6 +7,7 @@ import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -24,8 +25,13 @@ class Format(str, Enum):
 
 _LINES = {
     Format.SHELL: "export {name}={quoted}",
-    Format.SYSTEMD: 'Environment="{name}={value}"',
-    Format.DOCKERFILE: 'ENV {name}="{value}"',
+    Format.SYSTEMD: 'Environment="{name}={escaped}"',
+    Format.DOCKERFILE: 'ENV {name}="{escaped}"',
+}
+# What stands for something else between double quotes: systemd.unit(5), and Docker's reference.
+_ESCAPES = {
+    Format.SYSTEMD: str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%"}),
+    Format.DOCKERFILE: str.maketrans({"\\": "\\\\", '"': '\\"', "$": "\\$"}),
 }
 
 
@@ -51,9 +57,10 @@ def env(
     variables = payload.environment(directory.absolute() if directory else payload.cached(), {})
     variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
     if facility:
-        variables["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={facility}"
+        variables["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={quote(facility, safe='')}"
     if form is Format.JSON:
         typer.echo(json.dumps(variables, indent=2))
         return
     for name, value in variables.items():
-        typer.echo(_LINES[form].format(name=name, value=value, quoted=shlex.quote(value)))
+        escaped = value.translate(_ESCAPES.get(form, {}))
+        typer.echo(_LINES[form].format(name=name, escaped=escaped, quoted=shlex.quote(value)))

@@ -152,6 +152,21 @@ def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
     assert 'ENV PYTHONPATH="' in af_otel(*asked, "--format", "dockerfile").stdout
 
 
+@pytest.mark.parametrize(
+    ("form", "endpoint"),
+    [("systemd", "http://me:p%%40$@c:1"), ("dockerfile", "http://me:p%40\\$@c:1")],
+)
+def test_env_escapes_what_a_form_would_read_as_something_else(tmp_path, form, endpoint):
+    """A percent sign is a specifier to systemd, a dollar a variable to Docker, and a comma ends an
+    attribute.
+    """
+    asked = ("--payload", tmp_path, "--endpoint", "http://me:p%40$@c:1", "--facility", "a, b")
+    said = af_otel("env", *asked, "--format", form).stdout
+    assert f'OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"' in said.replace('T="h', "T=h")
+    assert "service.namespace=a%" in said
+    assert "," not in said
+
+
 def test_two_first_uses_at_once_share_one_payload(tmp_path):
     """Facilities that are started side by side on a new machine do not trip over each other."""
     code = "from af_otel import payload; print(payload.cached())"
