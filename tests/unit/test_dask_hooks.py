@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
+import sys
 import threading
 
 import cloudpickle
@@ -137,6 +139,16 @@ def test_failing_telemetry_is_logged_once_and_harms_nothing(caplog):
     ours = [record for record in caplog.records if record.name.startswith("af_otel")]
     assert len(ours) == len({record.getMessage() for record in ours}) <= 3
     assert any("Scheduler.update_graph" in record.getMessage() for record in ours)
+
+
+def test_a_failure_that_cannot_be_said_stays_with_us(monkeypatch):
+    """A process without logging whose stderr is closed: the host does not learn of it."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "__stderr__", closed)
+    monkeypatch.setattr(_hooks._log, "hasHandlers", lambda: False)
+    with _hooks.harmless("somewhere that was not told of yet"):
+        raise ValueError
 
 
 def test_without_a_provider_nothing_is_annotated():

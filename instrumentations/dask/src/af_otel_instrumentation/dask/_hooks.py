@@ -6,7 +6,7 @@ import functools
 import logging
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,9 @@ def complain(where: str) -> None:
     """Say in one line what exception is being handled, once per place."""
     if where not in _said:
         _said.add(where)
-        say(f"telemetry failed in `{where}` ({described(sys.exc_info()[1])}); Dask goes on")
+        with suppress(Exception):  # stderr may be closed, or on a full disk
+            error = described(sys.exc_info()[1])
+            say(f"telemetry failed in `{where}` ({error}); Dask goes on")
 
 
 def say(line: str) -> None:
