@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
-
-from opentelemetry.exporter.otlp.common import http
-from opentelemetry.sdk.metrics._internal.exemplar import exemplar_reservoir
-from opentelemetry.sdk.trace import id_generator
+from contextlib import suppress
 
 _own = random.Random()  # noqa: S311 - no secrets are made of it
 os.register_at_fork(after_in_child=_own.seed)
+
+# Where OpenTelemetry draws, by which name it has that in its module, and what it gets instead.
+_DRAWERS = (
+    ("opentelemetry.sdk.trace.id_generator", "random", _own),
+    (
+        "opentelemetry.sdk.metrics._internal.exemplar.exemplar_reservoir",
+        "randrange",
+        _own.randrange,
+    ),
+    ("opentelemetry.exporter.otlp.common.http", "random", _own),
+)
 
 
 def use_our_own() -> None:
@@ -19,9 +28,9 @@ def use_our_own() -> None:
     It draws them from the module's, also on threads of its own: between a user's seed and the
     numbers that are to follow from it.
     """
-    for module, name, drawn in (
-        (id_generator, "random", _own),
-        (exemplar_reservoir, "randrange", _own.randrange),
-        (http, "random", _own),
-    ):
-        setattr(module, name, drawn)
+    for module, name, drawn in _DRAWERS:
+        # Not public names: a later SDK of the environment may have others, and then draws as ever.
+        with suppress(ImportError):
+            place = importlib.import_module(module)
+            if hasattr(place, name):
+                setattr(place, name, drawn)
