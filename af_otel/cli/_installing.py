@@ -100,6 +100,7 @@ def preflight(cluster: Cluster, facility: Facility, *, force: bool) -> None:
     from af_otel.cli._checks import Progress, page, verdict
     from af_otel.kubernetes import facts
 
+    end_like_ctrl_c()  # probes are removed then, too
     screen = console()
     look = context.live(facility, cluster, lambda: facts.read(cluster, facility))
     with Progress(screen) as progress:
