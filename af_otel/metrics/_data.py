@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ try:  # not among the SDK's public names
 except ImportError:  # pragma: no cover
     Exemplar = None  # type: ignore[assignment, misc]
 
-from af_otel.metrics._instruments import Counter, Histogram, Instrument, Series
+from af_otel.metrics._instruments import LARGEST, Counter, Histogram, Instrument, Series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,8 @@ def _metric(instrument: Instrument, now: int) -> Metric | None:
 
 
 def _number(series: Series, now: int) -> NumberDataPoint:
-    return NumberDataPoint(series.labels, series.began, now, series.value, _exemplars(series))
+    value = _carried(series.value)
+    return NumberDataPoint(series.labels, series.began, now, value, _exemplars(series))
 
 
 def _spread(series: Series, bounds: Sequence[float], now: int) -> HistogramDataPoint:
@@ -72,13 +74,20 @@ def _spread(series: Series, bounds: Sequence[float], now: int) -> HistogramDataP
         start_time_unix_nano=series.began,
         time_unix_nano=now,
         count=series.count,
-        sum=series.value,
+        sum=_carried(float(series.value)),
         bucket_counts=list(series.counts),
         explicit_bounds=bounds,
         min=series.low,
         max=series.high,
         exemplars=_exemplars(series),
     )
+
+
+def _carried(value: float) -> float:
+    """Return a sum as OTLP can carry it: the Collector refuses all of what comes with another."""
+    if isinstance(value, int) and -LARGEST <= value <= LARGEST:
+        return value
+    return max(-sys.float_info.max, min(float(value), sys.float_info.max))
 
 
 def _exemplars(series: Series) -> list[Exemplar]:

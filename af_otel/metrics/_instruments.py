@@ -32,7 +32,7 @@ MOST_SERIES = 200
 OVERFLOW = {"otel.metric.overflow": "true"}
 # Ways in which the same labels were written (in another order, as 1 or "1").
 _MOST_SPELLINGS = 4 * MOST_SERIES
-_LARGEST = 2**63 - 1  # OTLP's integers
+LARGEST = 2**63 - 1  # OTLP's integers
 
 # From a loop's step to a fit that runs over night, in seconds.
 SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200, 28800)
@@ -153,7 +153,7 @@ def finite(name: str, value: Any) -> float | None:
             warn(name, f"a {kind} is no number, so it is not recorded")
             return None
     if type(value) is int:
-        return value if -_LARGEST <= value <= _LARGEST else finite(name, _as_float(value))
+        return value if -LARGEST <= value <= LARGEST else finite(name, _as_float(value))
     if not math.isfinite(value):
         warn(name, f"{value} is no finite number, so it is not recorded")
         return None

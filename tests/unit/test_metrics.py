@@ -82,6 +82,24 @@ def test_what_is_no_finite_number_is_left_out(value):
         )
 
 
+def test_a_number_that_cannot_be_carried_costs_no_other(payload, collector):
+    """Sums beyond OTLP's integers and doubles; the Collector refuses all that comes with those."""
+    run_script(
+        payload,
+        """
+        from af_otel import metrics
+        metrics.counter("innocent").add(1)
+        for _ in range(3):
+            metrics.counter("large").add(2**62)
+            metrics.counter("larger").add(1e308)
+        """,
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+    )
+    wait_for(lambda: collector.points("user.innocent"), "the other counter")
+    assert [float(point["value"]) for point in collector.points("user.large")] == [3.0 * 2**62]
+    assert [point["value"] for point in collector.points("user.larger")] == [sys.float_info.max]
+
+
 def test_what_counts_as_a_number_of_other_libraries_is_one():
     """NumPy's scalars and arrays of one value, as a loss often is."""
     numpy = pytest.importorskip("numpy")
