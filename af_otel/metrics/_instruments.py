@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from bisect import bisect_left
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from opentelemetry import trace
@@ -79,7 +80,8 @@ class Instrument:
         self.description = description
         self.boundaries = tuple(boundaries)
         self.families = {_names.prometheus(name, unit, suffix) for suffix in self.suffixes}
-        self.lock = threading.Lock()
+        # Reentrant, as a label's text, a finalizer or a signal's handler may count, too.
+        self.lock = threading.RLock()
         self._forget()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -99,7 +101,7 @@ class Instrument:
 
     def after_fork(self) -> None:
         """A child starts from nothing: what was counted so far is its parent's."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._forget()
 
     def _find(self, labels: dict[str, Any]) -> Series:
@@ -121,14 +123,14 @@ class Instrument:
         if len(self._known) < _MOST_SPELLINGS:
             try:
                 self._known[tuple(labels.items())] = series
-            except TypeError:  # a label that cannot be hashed; it was left out
+            except Exception:  # a label that cannot be hashed
                 pass
         return series
 
     def _at(self, labels: dict[str, Any]) -> Series:
         try:
             return self._known[tuple(labels.items())]
-        except (KeyError, TypeError):
+        except Exception:  # not met before, or one that cannot be hashed or compared
             return self._find(labels)
 
     def _number(self, value: Any) -> float | None:
@@ -148,7 +150,7 @@ def finite(name: str, value: Any) -> float | None:
             # NumPy's, PyTorch's and others' scalars.
             value = value.item() if hasattr(value, "item") else value
             value = value if type(value) is int else float(value)
-        except (TypeError, ValueError, RuntimeError):
+        except Exception:
             kind = type(value).__name__
             warn(name, f"a {kind} is no number, so it is not recorded")
             return None
@@ -183,6 +185,9 @@ class Counter(Instrument):
         **labels
             What it is counted by: a few words each, such as `sample="ttbar"`.
         """
+        self._add(value, labels)
+
+    def _add(self, value: float, labels: dict[str, Any]) -> None:
         number = self._number(value)
         if number is None:
             return
@@ -220,6 +225,9 @@ class Histogram(Instrument):
 
     def record(self, value: float, **labels: Any) -> None:
         """Record a finite number; never raises."""
+        self._record(value, labels)
+
+    def _record(self, value: float, labels: dict[str, Any]) -> None:
         number = self._number(value)
         if number is None:
             return
@@ -234,6 +242,11 @@ class Histogram(Instrument):
                 self._note(series, number)
 
 
+# The timers that run, and since when. One may time several threads and asyncio tasks at once, and
+# itself inside.
+_running: ContextVar[tuple[tuple[Timer, float], ...]] = ContextVar("af_otel_timers", default=())
+
+
 class Timer:
     """Times a block or each call of a function into a histogram of seconds.
 
@@ -243,10 +256,9 @@ class Timer:
     def __init__(self, histogram: Histogram, labels: dict[str, Any]) -> None:
         self._histogram = histogram
         self._labels = labels
-        self._began = threading.local()  # one timer may time several threads, and itself inside
 
     def __enter__(self) -> Self:
-        self._stack().append(time.perf_counter())
+        _running.set((*_running.get(), (self, time.perf_counter())))
         return self
 
     def __exit__(
@@ -255,16 +267,16 @@ class Timer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        took = time.perf_counter() - self._stack().pop()
-        labels = {"outcome": "ok" if kind is None else "error", **self._labels}
-        self._histogram.record(took, **labels)
-
-    def _stack(self) -> list[float]:
-        try:
-            stack: list[float] = self._began.stack
-        except AttributeError:
-            stack = self._began.stack = []
-        return stack
+        ended = time.perf_counter()
+        running = _running.get()
+        for place in reversed(range(len(running))):
+            timer, began = running[place]
+            if timer is self:
+                _running.set(running[:place] + running[place + 1 :])
+                labels = {"outcome": "ok" if kind is None else "error", **self._labels}
+                self._histogram._record(ended - began, labels)  # noqa: SLF001
+                return
+        warn(self._histogram.name, "a timer ends that was not begun here; nothing is recorded")
 
     def __call__(self, function: Function) -> Function:
         """Return the function, timed."""

@@ -36,16 +36,26 @@ _UNITS = {
 
 def metric_name(given: object) -> str | None:
     """Return the full name of a metric, None (with a warning) for what cannot be one."""
-    if not isinstance(given, str) or not _NAME.fullmatch(given) or len(given) > LONGEST_NAME:
+    # One that comes back from another process has the prefix already.
+    name = given.removeprefix(PREFIX) if isinstance(given, str) else ""
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         warn(
-            f"{given!r:.120}",
+            shown(given),
             "is no name for a metric, so it is not recorded; write a letter, then letters, digits "
             f"and `_ . - /`, {LONGEST_NAME} at most",
         )
         return None
-    if _FACILITYS.match(given):
-        warn(given, f"is a name of the facility's own; yours is `{prometheus(PREFIX + given)}`")
-    return given if given.startswith(PREFIX) else PREFIX + given
+    if _FACILITYS.match(name) and name == given:
+        warn(name, f"is a name of the facility's own; yours is `{prometheus(PREFIX + name)}`")
+    return PREFIX + name
+
+
+def shown(value: object) -> str:
+    """Return what a warning calls a value of any kind."""
+    try:
+        return f"{value!r:.120}"
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def prometheus(name: str, unit: str = "", suffix: str = "") -> str:
@@ -70,17 +80,29 @@ def labels(metric: str, given: Mapping[str, object]) -> dict[str, str]:
                 f"has more than {MOST_LABELS} labels; `{name}` and what follows are left out",
             )
             break
+        text = _label(value)
         if not _LABEL.fullmatch(name):
             warn(metric, f"{name!r:.80} is no name for a label, so it is left out")
-        elif not isinstance(value, (str, int, float)) and not hasattr(value, "item"):
+        elif text is None:
             kind = type(value).__name__
             warn(metric, f"label `{name}` is a {kind} and is left out; labels are text or numbers")
         else:
             if name in _TAKEN:
                 warn(metric, f"label `{name}` is Prometheus' own; yours is `exported_{name}`")
                 name = f"exported_{name}"  # noqa: PLW2901
-            text = value if isinstance(value, str) else str(value)
             if len(text) > LONGEST_LABEL:
                 warn(metric, f"label `{name}` is cut after {LONGEST_LABEL} characters")
             taken[name] = text[:LONGEST_LABEL]
     return taken
+
+
+def _label(value: object) -> str | None:
+    """Return the text of a label, None for what is neither text nor one number."""
+    try:
+        if isinstance(value, str):
+            return value
+        # NumPy's and others' scalars have an `item`, and so have arrays of any shape.
+        scalar = hasattr(value, "item") and not getattr(value, "shape", ())
+        return str(value) if scalar or isinstance(value, (int, float)) else None
+    except Exception:
+        return None

@@ -7,12 +7,14 @@ import time
 from collections import deque
 from typing import NamedTuple
 
+from af_otel.metrics._instruments import MOST_SERIES, OVERFLOW
 from af_otel.metrics._warn import warn
 
 # They wait for the next export, or for a Collector that is away.
 MOST_POINTS = 20_000
 _MILLISECOND = 1_000_000  # ns; Prometheus keeps one point a millisecond
 _AHEAD = 1000 * _MILLISECOND
+MOST_NAMES = 200
 
 
 class Point(NamedTuple):
@@ -33,18 +35,33 @@ class Points:
     def after_fork(self) -> None:
         """A child starts from nothing."""
         self._waiting: deque[Point] = deque(maxlen=MOST_POINTS)
-        self._last: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._last: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
         self._taken = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def add(self, name: str, labels: tuple[tuple[str, str], ...], value: float) -> None:
         """Keep a value until it is sent."""
         with self._lock:
-            at = max(time.time_ns(), self._last.get((name, labels), 0) + _MILLISECOND)
+            last = self._last.get(name, {})
+            if not last and len(self._last) >= MOST_NAMES:
+                warn(
+                    "training",
+                    f"more than {MOST_NAMES} names in this process; `{name}` and further ones are "
+                    "left out",
+                )
+                return
+            if labels not in last and len(last) >= MOST_SERIES:
+                warn(
+                    name,
+                    f"has more than {MOST_SERIES} combinations of labels; further ones are "
+                    'one series, `otel_metric_overflow="true"`',
+                )
+                labels = tuple(OVERFLOW.items())
+            at = max(time.time_ns(), last.get(labels, 0) + _MILLISECOND)
             if at > time.time_ns() + _AHEAD:
                 warn(name, "has more than 1,000 values a second; some are left out")
                 return
-            self._last[name, labels] = at
+            self._last.setdefault(name, last)[labels] = at
             if len(self._waiting) == MOST_POINTS:
                 self._taken = max(0, self._taken - 1)
                 warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -38,6 +39,7 @@ def instrument(
 
     An existing one keeps its unit, description and buckets.
     """
+    unit = unit if type(unit) is str else _text(unit)
     found = _met.get((kind, name)) if type(name) is str else None
     if found is None or (unit and unit != found.unit):
         with _lock:
@@ -73,7 +75,7 @@ def _look_up(
 def _new(
     kind: type[Kind], full: str, unit: str, description: str, boundaries: Sequence[float]
 ) -> Instrument:
-    made = kind(full, _text(unit), _text(description), _buckets(kind, full, boundaries))
+    made = kind(full, unit, _text(description), _buckets(kind, full, boundaries))
     if len(_instruments) >= MOST_INSTRUMENTS:
         warn(
             "limit",
@@ -104,9 +106,12 @@ def _buckets(kind: type[Instrument], name: str, given: Sequence[float]) -> Seque
         return ()
     try:
         numbers = [float(bound) for bound in given]
-    except (TypeError, ValueError):
-        numbers = [1.0, 0.0]
-    if numbers != sorted(set(numbers)) or len(numbers) > _BOUNDARIES:
+        # As prometheus_client has its last one; here what lies above the last is always counted.
+        numbers = numbers[:-1] if numbers[-1:] == [math.inf] else numbers
+        rising = numbers == sorted(set(numbers)) and all(map(math.isfinite, numbers))
+    except Exception:
+        rising = False
+    if not rising or len(numbers) > _BOUNDARIES:
         warn(
             name,
             f"its buckets are not {_BOUNDARIES} rising numbers at most; the default is used",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 MOST_METRICS = 100
+_LOGS = "user_training_logs_total"
 
 
 class Training:
@@ -26,10 +27,9 @@ class Training:
     """
 
     def __init__(self, name: str, labels: Mapping[str, Any]) -> None:
-        self._given = name, dict(labels)
-        given = {"training": name, **labels}
-        self._labels = _names.labels("training", given)
+        self._labels = _names.labels("training", {"training": name, **labels})
         self._names: dict[str, str | None] = {}
+        self._spelt = {_LOGS: "log()"}
         self._keys: dict[str, tuple[tuple[str, str], ...]] = {}
         self._logs = _registry.instrument(Counter, "training.logs", "{call}", "Calls of log()")
 
@@ -46,8 +46,13 @@ class Training:
             What they were computed on, such as `validation`: a label.
         """
         key = self._key(dataset)
-        for name, value in {**(values or {}), **named}.items():
-            full = self._names.get(name, "") if isinstance(name, str) else None
+        try:
+            given = {**({} if values is None else values), **named}
+        except Exception:
+            warn("training", f"log() takes names with their numbers, not a {type(values).__name__}")
+            given = named
+        for name, value in given.items():
+            full = self._names.get(name, "") if type(name) is str else self._named(name)
             if full == "":
                 full = self._named(name)
             if full is None:
@@ -55,7 +60,7 @@ class Training:
             number = finite(full, value)
             if number is not None:
                 _registry.points.add(full, key, number)
-        self._logs.add(1, **self._labels)
+        self._logs._add(1, self._labels)  # noqa: SLF001 - a label may be called as its argument
 
     def xgboost(self) -> Any:
         """Return a callback for `xgboost.train(callbacks=[...])` and the estimators'."""
@@ -84,32 +89,46 @@ class Training:
         """Return a `monitor` for the `fit` of scikit-learn's `GradientBoosting*`."""
         return _callbacks.sklearn_monitor(self)
 
-    def _key(self, dataset: str) -> tuple[tuple[str, str], ...]:
-        key = self._keys.get(dataset)
+    def _key(self, dataset: Any) -> tuple[tuple[str, str], ...]:
+        key = self._keys.get(dataset) if type(dataset) is str else None
         if key is None:
-            more = {"dataset": dataset} if dataset else {}
+            more = {} if dataset is None or dataset == "" else {"dataset": dataset}
             key = tuple(sorted(_names.labels("training", {**self._labels, **more}).items()))
-            if len(self._keys) < MOST_METRICS:
+            if type(dataset) is str and len(self._keys) < MOST_METRICS:
                 self._keys[dataset] = key
         return key
 
-    def _named(self, name: str) -> str | None:
+    def _named(self, name: Any) -> str | None:
         full = None
         if len(self._names) >= MOST_METRICS:
             warn(
                 "training",
-                f"more than {MOST_METRICS} different names; `{name}` and further ones are left out",
+                f"more than {MOST_METRICS} different names; {_names.shown(name)} and further "
+                "ones are left out",
             )
             return None
-        cleaned = name.replace("@", "_at_").replace(":", "_").replace(" ", "_")
+        cleaned = name
+        if isinstance(name, str):
+            cleaned = name.replace("@", "_at_").replace(":", "_").replace(" ", "_")
         if _names.metric_name(cleaned) is not None:
             full = f"{_names.PREFIX}training.{cleaned}"
-        self._names[name] = full
+            prometheus = _names.prometheus(full)
+            known = self._spelt.setdefault(prometheus, name)
+            if known != name:
+                warn(
+                    "training",
+                    f"`{name}` would be `{prometheus}` in Prometheus, which `{known}` is already, "
+                    "so it is not recorded; choose another name",
+                )
+                full = None
+        if isinstance(name, str):
+            self._names[name] = full
         return full
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process by name: there it is that one's own."""
-        return Training, self._given
+        labels = dict(self._labels)
+        return Training, (labels.pop("training", ""), labels)
 
     def __enter__(self) -> Self:
         return self

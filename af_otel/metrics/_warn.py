@@ -21,7 +21,8 @@ def warn(about: str, text: str) -> None:
     _warned.add((about, text))
     try:
         warnings.warn(f"af_otel.metrics: {about}: {text}", MetricsWarning, _depth())
-    except Warning:  # `-W error` makes it one; a metric is no reason to stop an analysis
+    # `-W error` makes it one, and a `showwarning` of the user's may fail.
+    except Exception:
         pass
 
 

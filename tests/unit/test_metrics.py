@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import fractions
+import math
 import os
 import pickle
 import subprocess
@@ -64,7 +67,25 @@ def test_ten_thousand_label_values_end_in_one_series():
     assert sum(found.values()) == 10_000
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "text", None, [1], 10**400, 1j])
+class Failing:
+    """Whatever it is asked for, it raises, as a scalar of a device that is gone."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    __repr__ = __str__ = __float__ = __hash__ = __eq__ = lambda self, *_: self.gone
+
+
+def kind(value):
+    return type(value).__name__
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), "text", None, [1], 10**400, 1j, fractions.Fraction(10**400),
+     Failing()],
+    ids=kind,
+)  # fmt: skip
 def test_what_is_no_finite_number_is_left_out(value):
     """A warning names the metric; what was there stays."""
     for instrument, record in (
@@ -80,6 +101,17 @@ def test_what_is_no_finite_number_is_left_out(value):
         assert sums(instrument.name.removeprefix("user."))[()] == int(
             sums(instrument.name.removeprefix("user."))[()]
         )
+
+
+@pytest.mark.parametrize("label", [None, b"x", {}, 10**5000, Failing()], ids=kind)
+def test_a_label_of_a_wrong_type_costs_no_number(label):
+    """It is left out, whatever asking it for its text or its hash does."""
+    metrics.counter("label.types").add(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        metrics.counter("label.types").add(1, wrong=label)
+    assert "label `wrong` is" in str(caught[0].message)
+    assert sums("label.types").keys() == {()}
 
 
 def test_a_number_that_cannot_be_carried_costs_no_other(payload, collector):
@@ -133,7 +165,9 @@ def test_a_label_that_cannot_be_one_is_left_out_alone():
         metrics.counter("labelled.often").add(1, **{f"l{n}": n for n in range(20)})
 
 
-@pytest.mark.parametrize("name", ["", "9lives", "with space", "x" * 101, None, 3, "ä"])
+@pytest.mark.parametrize(
+    "name", ["", "9lives", "with space", "x" * 101, None, 3, "ä", "user.", Failing()], ids=kind
+)
 def test_a_name_that_cannot_be_one_goes_nowhere(name):
     """The calls on what it returns do nothing, and do not raise."""
     with warnings.catch_warnings(record=True):
@@ -179,6 +213,38 @@ def test_buckets_that_are_none_are_the_default():
     assert sums("unsorted") == {(): 2}
 
 
+def test_the_last_bucket_of_prometheus_client_is_everybodys():
+    """`le="+Inf"` is there anyhow; twice, and Prometheus refuses the histogram."""
+    assert metrics.histogram("endless", buckets=[1, 2, math.inf]).boundaries == (1, 2)
+    for number, odd in enumerate(([1, math.nan], [-math.inf, 1], [10**400])):
+        with pytest.warns(MetricsWarning, match="rising numbers"):
+            metrics.histogram(f"endless{number}", buckets=odd).record(2)
+
+
+def test_a_unit_that_is_no_text_is_none():
+    """Also where it is needed to name what clashes."""
+    metrics.counter("unit.odd", unit=b"s").add(1)
+    with pytest.warns(MetricsWarning, match="another metric"):
+        metrics.gauge("unit.odd", unit=["s"]).set(5)
+    assert sums("unit.odd.gauge") == {(): 5}
+
+
+def test_what_counts_while_it_is_counted_does_not_wait_for_itself():
+    """As a finalizer, a signal's handler or a label's text may."""
+
+    class Counting(int):
+        def __str__(self):
+            metrics.counter("reentrant").add(1)
+            return "text"
+
+    thread = threading.Thread(
+        target=lambda: metrics.counter("reentrant").add(1, label=Counting()), daemon=True
+    )
+    thread.start()
+    thread.join(30)
+    assert sums("reentrant") == {(): 1, (("label", "text"),): 1}
+
+
 def test_warnings_as_errors_do_not_reach_the_analysis():
     """`python -W error` is no reason to stop a fit."""
     with warnings.catch_warnings():
@@ -221,10 +287,45 @@ def test_a_timer_times_blocks_functions_and_what_fails():
     assert counts == {"ok": 3, "error": 1}
 
 
+def test_one_timer_times_many_coroutines():
+    """Each its own time, in whichever order they end."""
+    timed = metrics.timer("timed.async", value="any label")
+    histogram = _registry._instruments["user.timed.async"]
+
+    async def step(began, end):
+        with timed:
+            began.set()
+            await end.wait()
+        return [series.value for series in histogram.series()]
+
+    async def main():
+        began, end = [asyncio.Event() for _ in "ab"], [asyncio.Event() for _ in "ab"]
+        first = asyncio.ensure_future(step(began[0], end[0]))
+        await began[0].wait()
+        await asyncio.sleep(0.2)
+        second = asyncio.ensure_future(step(began[1], end[1]))
+        await began[1].wait()
+        end[0].set()
+        (took,) = await first
+        end[1].set()
+        await second
+        return took
+
+    assert asyncio.run(main()) >= 0.2
+
+
+def test_a_timer_that_ends_elsewhere_does_not_raise():
+    """As of a generator that another thread closes."""
+    with pytest.warns(MetricsWarning, match="not begun here"):
+        metrics.timer("timed.elsewhere").__exit__(None, None, None)
+
+
 def test_an_instrument_travels_by_name():
     """As a Dask task's closure does; in the process it comes to, it is that one's own."""
     events = metrics.counter("travels", unit="By")
     assert pickle.loads(pickle.dumps(events)) is events
+    longest = metrics.counter("x" * 100)
+    assert pickle.loads(pickle.dumps(longest)) is longest
     assert isinstance(pickle.loads(pickle.dumps(metrics.timer("travels.time"))), metrics.Timer)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import os
 import pickle
+import threading
 import warnings
 
 import pytest
@@ -181,13 +183,46 @@ def test_odd_values_and_names_are_left_out_alone():
     with pytest.warns(MetricsWarning, match="no finite number"):
         run.log(epoch=1, loss=float("nan"))
     with pytest.warns(MetricsWarning, match="is no name"):
-        run.log({"precision@5": 0.5, "": 1, 3: 1})
-    assert logged("epoch") == [1]
+        run.log({"precision@5": 0.5, "": 1})
+    with pytest.warns(MetricsWarning, match="3: is no name"):
+        run.log({3: 1})
+    for odd in (0.5, "loss", [("loss", 1)]):
+        with pytest.warns(MetricsWarning, match="names with their numbers"):
+            run.log(odd, epoch=2)
+    with pytest.warns(MetricsWarning, match="label `dataset` is a list"):
+        run.log(epoch=3, dataset=["a"])
+    assert logged("epoch") == [1, 2, 2, 2, 3]
     assert logged("precision_at_5") == [0.5]
+
+
+def test_names_that_are_one_in_prometheus_do_not_mix():
+    """`val/loss` of one library and `val_loss` of another."""
+    run = metrics.training("spelt")
+    with pytest.warns(MetricsWarning, match="would be `user_training_val_loss`"):
+        run.log({"val/loss": 1, "val_loss": 2})
+    with pytest.warns(MetricsWarning, match="which `log\\(\\)` is already"):
+        run.log(logs_total=1)
+    assert logged("val/loss") == [1]
+
+
+def test_the_series_of_trainings_have_limits():
+    """A scan that names its runs after their parameters: all values are kept, few series."""
+    runs = [metrics.training("scan", trial=trial) for trial in range(1000)]
+    with pytest.warns(MetricsWarning, match="more than 200 combinations"):
+        collections.deque((run.log(loss=trial) for trial, run in enumerate(runs)), maxlen=0)
+    points = [point for point in _registry.points.take() if point.name.endswith("loss")]
+    assert [point.value for point in points] == list(range(1000))
+    assert len({point.labels for point in points}) == 201
+    for number in range(2):
+        metrics.training("names").log({f"n{number}_{name}": 1 for name in range(100)})
+    with pytest.warns(MetricsWarning, match="more than 200 names"):
+        metrics.training("names").log(one_more=1)
 
 
 def test_a_run_travels_by_name():
     """As into the processes of a search."""
-    run = pickle.loads(pickle.dumps(metrics.training("pickled", model="m")))
+    with pytest.warns(MetricsWarning, match="label `lock`"):
+        sent = metrics.training("pickled", value="m", lock=threading.Lock())
+    run = pickle.loads(pickle.dumps(sent))
     run.log(loss=1)
-    assert logged("loss", training="pickled", model="m") == [1]
+    assert logged("loss", training="pickled", value="m") == [1]
