@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import warnings
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,8 @@ def collect(
 
     collectors = [one for file in files for one in _collectors(file)]
     _without_doubles(collectors)
+    # Where in a thread's code a number was left out is no help.
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
     providers = load(services.COLLECT, "collect")
     schedule = Schedule(collectors, providers.meters.get_meter(__name__), _say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -66,7 +69,8 @@ def _collectors(file: Path) -> list[Collector]:
 
 
 def _module(file: Path) -> Any:
-    name = file.stem.replace("-", "_")
+    # Not its own name: a collector of batch queues may be `queue.py`, which Python has, too.
+    name = f"collectors_in_{file.stem}"
     spec = util.spec_from_file_location(name, file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise AfOtelError(
@@ -74,11 +78,11 @@ def _module(file: Path) -> Any:
         )
     module = util.module_from_spec(spec)
     sys.modules[name] = module
-    # As `python FILE` has it: a collector may import what lies beside it.
-    sys.path.insert(0, str(file.parent.resolve()))
+    # A collector may import what lies beside it.
+    sys.path.append(str(file.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line_in(error, file)
         raise AfOtelError(
             f"`{file}` cannot be imported: {type(error).__name__}: {error}",
@@ -91,22 +95,26 @@ def _module(file: Path) -> Any:
 def _line_in(error: BaseException, file: Path) -> int | None:
     line, trace = getattr(error, "lineno", None), error.__traceback__
     while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == file:
+        if Path(trace.tb_frame.f_code.co_filename) == file.absolute():
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
 
 
 def _without_doubles(collectors: list[Collector]) -> None:
+    from af_otel.metrics._collectors import PREFIX
+    from af_otel.metrics._names import prometheus
+
     seen: set[str] = set()
     for one in collectors:
-        if one.name in seen:
+        name = prometheus(f"{PREFIX}{one.name}", one.unit)
+        if name.lower() in seen:
             raise AfOtelError(
-                f"Two collectors are called `{one.name}`",
-                where=one.function.__module__,
+                f"Two collectors would be `{name}` in Prometheus",
+                where=str(sys.modules[one.function.__module__].__file__),
                 hint='give one another name: `@collector(name="...")`',
             )
-        seen.add(one.name)
+        seen.add(name.lower())
 
 
 _last: dict[str, str] = {}

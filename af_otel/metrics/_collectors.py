@@ -13,8 +13,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
+import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -34,6 +37,7 @@ PREFIX = "facility."
 SHORTEST = 1.0  # s between two calls
 # Without a new round for so many intervals, numbers are no longer told: they are not true any more.
 STALE = 3
+_RIGHT = "return a number, or yield numbers, each alone or with a dict of its labels"
 
 
 class Collector(NamedTuple):
@@ -60,11 +64,22 @@ def collector(
     name
         Of the metric, below `facility.`; by default the function's. Its docstring's first line is
         the description.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One of them cannot be what it is for: found when the file is read, not on the schedule.
     """
+    if not isinstance(every, (int, float)) or not 0 < every < math.inf:
+        raise ValueError(f"`every` is {every!r}; write seconds: `@collector(every=60)`")
+    if not isinstance(unit, str):
+        raise TypeError(f"`unit` is {unit!r}; write one of UCUM, such as `By` or `{{job}}`")
 
     def mark(function: Function) -> Function:
         doc = (function.__doc__ or "").strip().partition("\n")[0]
         marked = Collector(function, name or function.__name__, every, unit, doc)
+        if not _names.is_name(marked.name):
+            raise ValueError(f"{marked.name!r} is no name for a metric; write {_names.WHAT}")
         function.af_otel_collector = marked  # type: ignore[attr-defined]
         return function
 
@@ -133,8 +148,10 @@ class Schedule:
         began = time.monotonic()
         try:
             numbers = _numbers(one)
-        except Exception as error:
-            outcome, text = "error", f"{type(error).__name__}: {error}"
+        # A program's `main` ends in `sys.exit`; the schedule does not.
+        except (Exception, SystemExit) as error:
+            said = "".join(traceback.format_exception_only(type(error), error))
+            outcome, text = "error", " ".join(said.split())
         else:
             outcome, text = "ok", f"{len(numbers)} numbers"
             self._rounds[one].set(numbers)
@@ -166,6 +183,10 @@ def _told(last: _Round, stale: float, _options: CallbackOptions) -> list[Observa
 def _numbers(one: Collector) -> list[tuple[float, dict[str, str]]]:
     """Call a collector, and check what it says."""
     said = one.function()
+    if isinstance(said, (str, bytes, Mapping)):
+        raise TypeError(f"it returned a {type(said).__name__}; {_RIGHT}")
+    if isinstance(said, tuple) and len(said) == 2 and isinstance(said[1], Mapping):  # noqa: PLR2004
+        said = (said,)
     taken: list[tuple[float, dict[str, str]]] = []
     for item in () if said is None else said if hasattr(said, "__iter__") else (said,):
         value, labels = item if isinstance(item, tuple) else (item, {})
@@ -175,5 +196,5 @@ def _numbers(one: Collector) -> list[tuple[float, dict[str, str]]]:
         if len(taken) >= MOST_SERIES:
             warn(one.name, f"says more than {MOST_SERIES} numbers; further ones are left out")
             break
-        taken.append((number, _names.labels(one.name, labels)))
+        taken.append((number, _names.labels(one.name, labels or {})))
     return taken

@@ -18,6 +18,7 @@ MOST_LABELS = 10
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+WHAT = f"a letter, then letters, digits and `_ . - /`, {LONGEST_NAME} at most"
 # The facility's own: a user who writes one probably means that metric, which is not theirs.
 _FACILITYS = re.compile(
     r"(jupyterhub|jupyter|dask|traces|process|system|k8s|http|otel|otelcol|af_otel)[._]"
@@ -38,16 +39,20 @@ def metric_name(given: object) -> str | None:
     """Return the full name of a metric, None (with a warning) for what cannot be one."""
     # One that comes back from another process has the prefix already.
     name = given.removeprefix(PREFIX) if isinstance(given, str) else ""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+    if not is_name(name):
         warn(
             shown(given),
-            "is no name for a metric, so it is not recorded; write a letter, then letters, digits "
-            f"and `_ . - /`, {LONGEST_NAME} at most",
+            f"is no name for a metric, so it is not recorded; write {WHAT}",
         )
         return None
     if _FACILITYS.match(name) and name == given:
         warn(name, f"is a name of the facility's own; yours is `{prometheus(PREFIX + name)}`")
     return PREFIX + name
+
+
+def is_name(name: str) -> bool:
+    """Return whether a metric may be called so."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= LONGEST_NAME
 
 
 def shown(value: object) -> str:

@@ -128,6 +128,13 @@ def test_a_number_that_is_no_longer_true_is_no_longer_told(tmp_path, collector):
     assert max(told) < max(alive)
 
 
+DOUBLES = """
+from af_otel.metrics import collector
+one = collector(name="a.b")(lambda: 1)
+other = collector(name="a_b")(lambda: 2)
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "what"),
     [
@@ -135,6 +142,20 @@ def test_a_number_that_is_no_longer_true_is_no_longer_told(tmp_path, collector):
         ("import none_such\n", "cannot be imported: ModuleNotFoundError"),
         ("def (:\n", "cannot be imported: SyntaxError"),
         (None, "is no Python file"),
+        ("raise SystemExit(0)\n", "cannot be imported: SystemExit"),
+        *(
+            (f"import af_otel.metrics as m; {line}\n", what)
+            for line, what in (
+                ("m.collector(every='60')(len)", "`every` is '60'"),
+                ("m.collector(unit=3)(len)", "`unit` is 3"),
+                ("m.collector(name='two words')(len)", "'two words' is no name"),
+                ("m.collector(len)", "takes 0 positional arguments"),
+            )
+        ),
+        (
+            DOUBLES,
+            "Two collectors would be `facility_a_b` in Prometheus",
+        ),
     ],
 )
 def test_a_file_that_is_none_is_one_error(tmp_path, source, what):
@@ -145,7 +166,39 @@ def test_a_file_that_is_none_is_one_error(tmp_path, source, what):
     assert done.returncode == 1
     assert what in done.stderr
     assert "Traceback" not in done.stderr
-    assert source is None or source == "x = 1\n" or "bad.py:1" in done.stderr
+    assert "bad.py:1" in done.stderr or "cannot be imported" not in done.stderr
+
+
+def test_a_file_may_be_called_as_a_module_of_python(tmp_path):
+    """Batch queues are counted in `queue.py`; by whatever path it is named, its lines are told."""
+    (tmp_path / "queue.py").write_text(
+        "from af_otel.metrics import collector\n@collector()\ndef jobs():\n    return 3\n"
+    )
+    (tmp_path / "bad.py").write_text("\nimport none_such\n")
+    here = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    done = run("--once", tmp_path / "queue.py", **here)
+    assert (done.returncode, "jobs: 1 numbers" in done.stderr) == (0, True), done.stderr
+    assert "bad.py:2" in run("--once", os.path.relpath(tmp_path / "bad.py"), **here).stderr
+
+
+def test_what_a_function_returns_is_a_number_or_told(tmp_path):
+    """In a line each, however it is wrong; a schedule outlives a `main` that exits."""
+    (tmp_path / "returns.py").write_text(
+        "import sys\nfrom af_otel.metrics import collector\n"
+        "for name, said in {'text': '812', 'table': {'a': 1}, 'pair': (5, {'volume': 'home'})}"
+        ".items():\n    vars()[name] = collector(name=name)(lambda said=said: said)\n"
+        "@collector()\ndef leaves(): sys.exit('two\\nlines')\n"
+        "@collector()\ndef odd(): yield [1]; yield 2, None\n"
+    )
+    done = run("--once", tmp_path / "returns.py", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert "pair: 1 numbers" in said
+    assert "leaves: SystemExit: two lines" in said
+    assert "odd: 1 numbers" in said
+    assert "warning: af_otel.metrics: odd: a list is no number, so it is not recorded" in said
+    for name, kind in (("text", "str"), ("table", "dict")):
+        assert any(line.startswith(f"{name}: TypeError: it returned a {kind}") for line in said)
 
 
 def test_once_tells_by_its_exit_code(tmp_path):
