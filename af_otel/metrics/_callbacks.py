@@ -1,4 +1,7 @@
-"""A training's callbacks, each in the interface of the library that calls it."""
+"""A training's callbacks, each in the interface of the library that calls it.
+
+Each can be pickled, as a model that is saved, or sent to the processes of a search, may hold it.
+"""
 
 from __future__ import annotations
 
@@ -44,24 +47,31 @@ def xgboost(run: Training) -> Any:
                 run.log(last, dataset=dataset, epoch=epoch)
             return False
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return xgboost, (run,)
+
     return AfOtelCallback()
 
 
 def lightgbm(run: Training) -> Callable[[Any], None]:
     """Return a LightGBM callback: every metric of every `valid_sets` entry."""
+    return _LightgbmCallback(run)
+
+
+class _LightgbmCallback:
+    def __init__(self, run: Training) -> None:
+        self._run = run
+        # After LightGBM's own, which compute nothing but may stop the training.
+        self.order = 30
 
     @_harmless
-    def callback(environment: Any) -> None:
+    def __call__(self, environment: Any) -> None:
         by_dataset: dict[str, dict[str, float]] = {}
         # With `lightgbm.cv` an entry has a deviation, too.
         for dataset, name, value, *_ in environment.evaluation_result_list or ():
             by_dataset.setdefault(dataset, {})[name] = value
         for dataset, values in by_dataset.items():
-            run.log(values, dataset=dataset, epoch=environment.iteration)
-
-    # After LightGBM's own, which compute nothing but may stop the training.
-    callback.order = 30  # type: ignore[attr-defined]
-    return callback
+            self._run.log(values, dataset=dataset, epoch=environment.iteration)
 
 
 def keras(run: Training) -> Any:
@@ -76,6 +86,9 @@ def keras(run: Training) -> Any:
             if rate is not None:
                 logs["learning_rate"] = float(rate)
             _train_and_validation(run, logs, epoch)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return keras, (run,)
 
     return AfOtelCallback()
 
@@ -97,6 +110,9 @@ def lightning(run: Training) -> Any:
                 logs["learning_rate"] = optimizer.param_groups[0]["lr"]
             _train_and_validation(run, {**logs, "step": trainer.global_step}, trainer.current_epoch)
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return lightning, (run,)
+
     return AfOtelCallback()
 
 
@@ -106,8 +122,6 @@ def sklearn(run: Training, scoring: Any = None) -> Any:
 
 
 class _SklearnCallback:
-    """On module level, as it travels to the processes of a search."""
-
     def __init__(self, run: Training, scoring: Any) -> None:
         self._run = run
         self._scoring = scoring
@@ -144,16 +158,20 @@ class _SklearnCallback:
 
 def sklearn_monitor(run: Training) -> Callable[..., bool]:
     """Return the `monitor` of scikit-learn's gradient boosting, for its `fit`."""
+    return _SklearnMonitor(run)
+
+
+class _SklearnMonitor:
+    def __init__(self, run: Training) -> None:
+        self._run = run
 
     @_harmless
-    def monitor(epoch: int, estimator: Any, _locals: Mapping[str, Any]) -> bool:
+    def __call__(self, epoch: int, estimator: Any, _locals: Mapping[str, Any]) -> bool:
         values = {"loss": estimator.train_score_[epoch]}
         if estimator.subsample < 1:
             values["oob_score"] = estimator.oob_scores_[epoch]
-        run.log(values, epoch=epoch, learning_rate=estimator.learning_rate)
+        self._run.log(values, epoch=epoch, learning_rate=estimator.learning_rate)
         return False
-
-    return monitor
 
 
 def _train_and_validation(run: Training, logs: Mapping[str, Any], epoch: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import itertools
 import os
 import pickle
@@ -217,6 +218,26 @@ def test_the_series_of_trainings_have_limits():
         metrics.training("names").log({f"n{number}_{name}": 1 for name in range(100)})
     with pytest.warns(MetricsWarning, match="more than 200 names"):
         metrics.training("names").log(one_more=1)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm", "keras", "sklearn_monitor", "sklearn"])
+def test_a_model_that_holds_a_callback_can_be_saved(library):
+    """As XGBoost's estimators keep theirs, and joblib pickles what a search sends about."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    if not library.startswith("sklearn"):
+        pytest.importorskip(library)
+    callback = getattr(metrics.training("saved"), library)()
+    for travelled in (pickle.loads(pickle.dumps(callback)), copy.deepcopy(callback)):
+        assert type(travelled).__name__ == type(callback).__name__
+
+
+def test_a_saved_estimator_goes_on_logging():
+    """Its callback is that of the run of the same name."""
+    xgboost = pytest.importorskip("xgboost")
+    run = metrics.training("kept")
+    model = xgboost.XGBRegressor(n_estimators=2, n_jobs=1, callbacks=[run.xgboost()])
+    pickle.loads(pickle.dumps(model)).fit(X, Y, eval_set=[(X, Y)], verbose=False)
+    assert logged("epoch", training="kept") == [0, 1]
 
 
 def test_a_run_travels_by_name():
