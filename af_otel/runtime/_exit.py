@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def on_sigterm(finish: Callable[[], None], patience: Callable[[], float]) -> None:
+def on_sigterm(finish: Callable[[], None], patience: Callable[[], float | None]) -> None:
     """Call `finish`, for `patience` seconds at most, then die as the signal would have had it.
+
+    None is for a process that is about to end by itself, which it then does: a pool tells its
+    processes to end, and sends this meanwhile.
 
     On a thread of its own: what the signal interrupts may hold a lock that `finish` needs.
 
@@ -27,15 +30,16 @@ def on_sigterm(finish: Callable[[], None], patience: Callable[[], float]) -> Non
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
-    owner = os.getpid()
 
     def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        left = patience()
+        if left is None:
+            return
         signal.signal(number, signal.SIG_DFL)
-        if os.getpid() == owner:
-            done = threading.Event()
-            with suppress(RuntimeError):  # the interpreter is on its way out
-                _thread.start_new_thread(_call, (finish, done))
-                done.wait(patience())
+        done = threading.Event()
+        with suppress(RuntimeError):  # the interpreter is on its way out
+            _thread.start_new_thread(_call, (finish, done))
+            done.wait(left)
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, handler)
@@ -48,15 +52,21 @@ def _call(finish: Callable[[], None], done: threading.Event) -> None:
         done.set()
 
 
-def of_a_child(finish: Callable[[], None]) -> None:
-    """Call `finish` at the end of a process that multiprocessing has just forked.
+def of_multiprocessing(finish: Callable[[], None]) -> None:
+    """Call `finish` at the end of a process that multiprocessing forked: it ends without `atexit`.
 
-    It ends without `atexit`, and with what multiprocessing itself is told to do. That can be said
-    once it has forgotten what it was told in the parent.
+    That is said to it in the process itself, as it forgets at its start what was said before.
     """
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.register_after_fork(finish, lambda _: util.Finalize(None, finish, exitpriority=0))
+    util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
+    if util is None or process is None:
+        return
+
+    def at_end(_: object = None) -> None:
+        util.Finalize(None, finish, exitpriority=-1)  # after the user's own
+
+    util.register_after_fork(finish, at_end)
+    if process.parent_process() is not None:
+        at_end()
 
 
 def before_threads_end(settle: Callable[[], None]) -> None:

@@ -51,13 +51,8 @@ class Loader:
         self._wanted = threading.Event()
         self._done = threading.Event()
         self._late = False
-        self._imports = threading.Lock()
-        self._held = False
-        os.register_at_fork(
-            before=self._before_fork,
-            after_in_parent=self._after_fork_in_parent,
-            after_in_child=self._after_fork,
-        )
+        self._finishing = False
+        self._forks = False
 
     def begin(self, scope: str) -> None:
         """Start loading, at the first call; the scope's name tells what this process makes."""
@@ -72,7 +67,13 @@ class Loader:
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
         _exit.on_sigterm(self.finish, self._patience)
         atexit.register(self.finish)
+        _exit.of_multiprocessing(self.finish)
         _exit.before_threads_end(self._settle)
+        if not self._forks:
+            # Called before those that `concurrent.futures` and `logging`, imported above, have
+            # registered: they take locks that a load needs.
+            os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+            self._forks = True
         try:
             threading.Thread(
                 target=self._load, args=(service,), name="af-otel-start", daemon=True
@@ -102,19 +103,21 @@ class Loader:
         """
         providers = self.wait() if self._loading else None
         if providers is not None:
-            providers.shutdown()
+            self._finishing = True
+            try:
+                providers.shutdown()
+            finally:
+                self._finishing = False
 
-    def _patience(self) -> float:
-        """Return the longest that `finish` takes, in seconds."""
+    def _patience(self) -> float | None:
+        """Return the longest that `finish` takes, in seconds; None while it goes on."""
+        if self._finishing:
+            return None
         return WAIT + (self.providers.flush_timeout / 1000 if self.providers is not None else 0)
 
     def _load(self, service: str) -> None:
         self._wanted.wait(HOLD.get(self.role, 0))
         self._loading = True
-        with self._imports:
-            self._import(service)
-
-    def _import(self, service: str) -> None:
         try:
             with one_line_each():
                 from af_otel.runtime._sdk import load
@@ -133,24 +136,16 @@ class Loader:
             self._done.set()
 
     def _before_fork(self) -> None:
-        """Let an import of ours come to its end: a child would wait for its lock for ever."""
-        self._held = self._imports.acquire(timeout=WAIT)
-
-    def _after_fork_in_parent(self) -> None:
-        if self._held:
-            self._imports.release()
+        """Let a load come to its end: a child would wait for its imports' locks for ever."""
+        if self._begun.locked():
+            self.wait()
 
     def _after_fork(self) -> None:
-        """Load anew in a child that was forked before we did: the thread is not in it."""
-        self._imports = threading.Lock()
+        """Load anew in a child, where that did not end in time: the thread is not in it."""
         if not self._done.is_set():
             self._begun, self._loading, self._late = threading.Lock(), False, False
             self._wanted, self._done = threading.Event(), threading.Event()
-        _exit.of_a_child(self._finish_child)
-
-    def _finish_child(self) -> None:
-        if self.providers is not None:
-            self.providers.shutdown_traces()
+        _exit.of_multiprocessing(self.finish)
 
 
 def _ending() -> bool:

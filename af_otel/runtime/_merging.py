@@ -34,7 +34,7 @@ class Merging(MetricExporter):
         )
         self._exporter = exporter
         self._resource = resource
-        self._process = os.getpid()
+        self._owner = self._process = os.getpid()
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -45,7 +45,8 @@ class Merging(MetricExporter):
             for producer, metrics in made
             if metrics
         ]
-        parts = list(metrics_data.resource_metrics)
+        # A forked child has the SDK's as its parent had them, who sends them.
+        parts = [] if os.getpid() != self._owner else list(metrics_data.resource_metrics)
         if scopes:
             parts.append(ResourceMetrics(self._own(), scopes, ""))
         if not parts:

@@ -74,18 +74,8 @@ class Providers:
 
         The parts export on threads of their own: from 3.12 on, none can be started any more here.
         """
-        parts, self._parts = self._parts, ()
-        self._shutdown(parts)
-
-    def shutdown_traces(self) -> None:
-        """Send the spans that are queued, if any, and stop making some.
-
-        For a forked child, whose metrics are its parent's as they were: its end is waited for.
-        """
-        self._shutdown([part for part in self._parts if isinstance(part, _Spans)])
-
-    def _shutdown(self, parts: Sequence[Any]) -> None:
         ends = time.monotonic() + self.flush_timeout / 1000
+        parts, self._parts = self._parts, ()
         for part in parts:
             with suppress(Exception):
                 part.shutdown(timeout_millis=max(0.0, ends - time.monotonic()) * 1000)

@@ -466,3 +466,43 @@ def test_a_forked_child_counts_for_itself(payload, collector):
     wait_for(lambda: values() == [[5], [7]], "the child's, too")
     process.communicate("end\n", timeout=60)
     assert values() == [[5], [7]]
+
+
+CHILDREN = """
+import multiprocessing, sys
+from af_otel import metrics
+def child(number):
+    metrics.counter("children").add(number)
+    metrics.training("children").log(loss=number)
+if __name__ == "__main__":
+    metrics.counter("parent").add(1)
+    if sys.argv[1] == "pool":
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.map(child, [1, 2, 2], chunksize=1)
+    else:
+        process = multiprocessing.get_context(sys.argv[1]).Process(target=child, args=(5,))
+        process.start()
+        process.join()
+"""
+
+
+@pytest.mark.parametrize("how", ["fork", "forkserver", "pool"])
+def test_a_forked_child_that_ends_at_once_loses_nothing(payload, collector, tmp_path, how):
+    """It ends without `atexit`, a pool's by a signal; the SDK may still load when it is forked."""
+    (tmp_path / "children.py").write_text(CHILDREN)
+    ended = subprocess.run(
+        [sys.executable, tmp_path / "children.py", how],
+        env={
+            **os.environ, "PYTHONPATH": str(payload),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        },
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stderr == ""
+
+    def counted():
+        return sum(point["value"] for point in collector.points("user.children"))
+
+    wait_for(lambda: counted() == 5, "the children's")
+    assert sum(point["value"] for point in collector.points("user.training.loss")) == 5
+    assert sum(point["value"] for point in collector.points("user.parent")) == 1

@@ -26,6 +26,7 @@ from af_otel.runtime import _log, _privacy
 from af_otel.runtime._sdk import PrivateSpanExporter
 from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
+from servers import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -350,6 +351,44 @@ def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, colle
     assert process.returncode == 0, err
     collector.wait_for_span("queued")
     assert len(collector.spans("queued")) == 1
+
+
+def test_children_do_not_send_their_parents_metrics_once_more(payload, collector):
+    """A counter only goes up; a child that lives on has its parent's as it was at the fork."""
+    process = traced(
+        """
+        counter = meter.create_counter('counted')
+        loader.wait()
+        counter.add(1)
+        pid = os.fork()
+        for _ in range(10):
+            time.sleep(.2)
+            if pid: counter.add(1)
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_METRIC_EXPORT_INTERVAL="100",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    wait_for(lambda: [p for p in collector.points("counted") if p["value"] == 11], "all")
+    values = [point["value"] for point in collector.points("counted")]
+    assert values == sorted(values)
+
+
+def test_a_pool_that_is_ended_loses_nothing(payload, collector):
+    """It tells its processes to end, and sends them SIGTERM meanwhile."""
+    process = traced(
+        """
+        import multiprocessing
+        def work(n): tracer.start_span(f'work {n}').end()
+        with multiprocessing.get_context('fork').Pool(2) as pool:
+            pool.map(work, range(4), chunksize=1)
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    for number in range(4):
+        collector.wait_for_span(f"work {number}")
 
 
 def test_a_forked_child_has_a_connection_of_its_own(payload):
