@@ -77,10 +77,17 @@ def lines(
     *,
     limits: tuple[float, float] | None = None,
     stacked: bool = False,
+    signed: bool = False,
+    exemplars: bool = False,
     width: int = HALF,
 ) -> Panel:
-    """What changes over time; `queries` by their legend, `limits` where doubt and alarm begin."""
-    panel = timeseries.Panel().min(0).fill_opacity(8).show_points(common_model.VisibilityMode.AUTO)
+    """What changes over time; `queries` by their legend, `limits` where doubt and alarm begin.
+
+    Of what is `signed`, what is below 0 is shown, too; histograms' `exemplars` always are.
+    """
+    panel = timeseries.Panel().fill_opacity(8).show_points(common_model.VisibilityMode.AUTO)
+    if not signed:
+        panel.min(0)
     panel.tooltip(
         common.VizTooltipOptions()
         .mode(common_model.TooltipDisplayMode.MULTI)
@@ -101,7 +108,9 @@ def lines(
             common.GraphThresholdsStyleConfig().mode(common_model.GraphThresholdsStyleMode.DASHED)
         )
     for number, (legend, expr) in enumerate(queries.items()):
-        panel.with_target(_query(expr, legend, number).range().exemplar("_bucket" in expr))
+        panel.with_target(
+            _query(expr, legend, number).range().exemplar(exemplars or "_bucket" in expr)
+        )
     return _told(panel, title, about, unit, PROMETHEUS, width)
 
 

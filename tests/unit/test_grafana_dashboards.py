@@ -78,6 +78,28 @@ def test_dashboards_lead_to_each_other(boards):
             assert board["links"][0]["tags"] == board["tags"]
 
 
+def test_panels_ask_for_the_exemplars_that_they_speak_of(boards):
+    """A diamond that is not asked for leads nowhere."""
+    speaking = [
+        panel
+        for board in boards.values()
+        for panel in panels(board)
+        if re.search("exemplar|diamond", panel["description"])
+    ]
+    assert speaking
+    for panel in speaking:
+        assert all(target.get("exemplar") for target in panel["targets"]), panel["title"]
+
+
+def test_what_users_measure_is_shown_as_it_is(boards):
+    """A score may be below 0, and what was computed on validation data is another line."""
+    found = {panel["title"]: panel for panel in panels(boards["users"])}
+    for title in ("Loss", "What else it logs", "The metric chosen above", "What operators collect"):
+        assert "min" not in found[title]["fieldConfig"]["defaults"], title
+    for title in ("Loss", "What else it logs", "Epoch"):
+        assert "{{dataset}}" in found[title]["targets"][0]["legendFormat"]
+
+
 def test_a_facilitys_name_is_in_no_query():
     """It tells dashboards apart; what they show is for a variable to say."""
     for board in dashboards("casa").values():

@@ -62,7 +62,8 @@ def _trainings() -> list[kit.Panel]:
             "Each point is one that the training logged, at its own time. One that is flat has "
             "converged, one that climbs has a learning rate too high.",
             "none",
-            {"{{training}} {{model}}": promql.series("user_training_loss", TRAINING)},
+            {"{{training}} {{model}} {{dataset}}": promql.series("user_training_loss", TRAINING)},
+            signed=True,
         ),
         kit.lines(
             "What else it logs",
@@ -70,25 +71,27 @@ def _trainings() -> list[kit.Panel]:
             "loss. A loss that falls while these stay is learning by heart.",
             "none",
             {
-                "{{__name__}} {{training}}": promql.series(
+                "{{__name__}} {{training}} {{model}} {{dataset}}": promql.series(
                     "",
                     '__name__=~"user_training_.+"',
                     '__name__!~"user_training_(loss|epoch|step|logs_total)"',
                     TRAINING,
                 )
             },
+            signed=True,
         ),
         kit.lines(
             "Epoch",
             "A line that has ended is a training that has, one that is flat hangs.",
             "short",
-            {"{{training}} {{model}}": promql.series("user_training_epoch", TRAINING)},
+            {"{{training}} {{model}} {{dataset}}": promql.series("user_training_epoch", TRAINING)},
         ),
         kit.lines(
             "Logged per second",
             "How fast epochs go by. The exemplars lead to the cell that trains.",
             "ops",
             {"{{training}}": logged},
+            exemplars=True,
         ),
     ]
 
@@ -155,6 +158,7 @@ def _any() -> list[kit.Panel]:
             "As it was sent, a line for each process and set of labels: a counter only climbs.",
             "none",
             {"": promql.series("", '__name__=~"$metric"')},
+            signed=True,
         ),
         kit.rows(
             "What there is",
@@ -169,6 +173,7 @@ def _any() -> list[kit.Panel]:
             "collector that fails.",
             "short",
             {"": promql.series("", '__name__=~"facility_.+"', '__name__!~"facility_collector_.+"')},
+            signed=True,
         ),
         kit.lines(
             "Their collectors' calls",
