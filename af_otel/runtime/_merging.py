@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_AWAY = (
+    "the Collector does not take metrics; they are kept as long as this process runs. "
+    "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
+)
+
+
 class Merging(MetricExporter):
     """Exports the SDK's metrics and the producers' as one request."""
 
@@ -35,6 +41,7 @@ class Merging(MetricExporter):
         self._exporter = exporter
         self._resource = resource
         self._owner = self._process = os.getpid()
+        self._users_wait = False
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -51,16 +58,15 @@ class Merging(MetricExporter):
             parts.append(ResourceMetrics(self._own(), scopes, ""))
         if not parts:
             return MetricExportResult.SUCCESS
+        self._users_wait = bool(scopes)
         result = self._exporter.export(MetricsData(parts), timeout_millis=timeout_millis, **kwargs)
         if result is MetricExportResult.SUCCESS:
             for producer, metrics in made:
                 if metrics:
                     producer.sent()
         else:
-            say(
-                "the Collector does not take metrics; they are kept for the next time. "
-                "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
-            )
+            say(_AWAY)
+        self._users_wait = False
         return result
 
     @staticmethod
@@ -82,4 +88,7 @@ class Merging(MetricExporter):
         return self._exporter.force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        # A short process ends while the exporter still tries.
+        if self._users_wait:
+            say(_AWAY)
         self._exporter.shutdown(timeout_millis=timeout_millis, **kwargs)

@@ -401,6 +401,13 @@ def test_without_a_hook_it_is_said_once():
     assert ended.stdout == "False\n"
 
 
+def test_a_short_script_is_told_that_nobody_listens(payload):
+    """Once, also where it ends while the exporter still tries."""
+    ended = run_script(payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    assert ended.stderr.count("\n") == 1
+    assert "the Collector does not take metrics" in ended.stderr
+
+
 def test_a_collector_that_comes_back_gets_the_points_it_missed(payload, collector):
     """A training's values wait for it; sums lose nothing anyhow."""
     collector.stop()
