@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -40,10 +41,14 @@ _STYLES = {
 _SORTS = {"failed": "bold red", "open": "bold yellow", "less": "red", "plain": "dim", "link": "dim"}
 
 
+# What a terminal takes for a command, and what turns the writing's direction.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def heading(story: Story) -> Iterator[Text]:
     """Which session, when, how much, and whether all went well."""
     yield Text(
-        f"Session {story.session_id}" if story.session_id else f"Trace {story.traces[0]}",
+        _plain(f"Session {story.session_id}" if story.session_id else f"Trace {story.traces[0]}"),
         style="bold",
     )
     # The reader's own clock: nobody knows by heart what a cell's time was in UTC.
@@ -84,15 +89,15 @@ class Lines:
         span = node.span
         root = not guide
         name, number = span.name, title(node).removeprefix(span.name)
-        line = guide + Text(name, style="bold" if root else "")
+        line = guide + Text(_plain(name), style="bold" if root else "")
         if root and node.orphaned:
             line.append("  its parent is not in the trace", "yellow")
-        line.append(number)
+        line.append(_plain(number))
         for remark in remarks(self.story, node):
-            line.append(f"  {remark.words}", _SORTS[remark.sort])
+            line.append(f"  {_plain(remark.words)}", _SORTS[remark.sort])
         self.table.add_row(
             line,
-            Text(span.service, style=_STYLES.get(span.service, "")),
+            Text(_plain(span.service), style=_STYLES.get(span.service, "")),
             Text(f"+{duration((span.start - self._start) / 1e9)}", style="dim"),
             Text(duration(span.seconds) if node.state is State.ENDED else ""),
             *([self._bar(node)] if self.bars else []),
@@ -107,7 +112,7 @@ class Lines:
                 self._add(item, into, below + Text("   " if last else "│  ", style="dim"))
 
     def _add_fold(self, item: Fold, guide: Text, *, what: str) -> None:
-        self.table.add_row(guide + Text(folded(item, what), style="dim"))
+        self.table.add_row(guide + Text(_plain(folded(item, what)), style="dim"))
 
     def _bar(self, node: Node) -> Text:
         start, end = self._window
@@ -118,3 +123,8 @@ class Lines:
         drawn = ("━" if node.state is State.ENDED else "┅") * (right - left)
         style = "red" if node.error else _STYLES.get(node.span.service, "")
         return Text(" " * left + drawn, style=style)
+
+
+def _plain(text: str) -> str:
+    """Return text of anybody's spans as one that an operator's terminal only shows."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

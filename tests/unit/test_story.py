@@ -246,6 +246,20 @@ def test_wide_terminal_shows_each_trace_as_a_waterfall():
     )
 
 
+def test_a_name_gives_a_terminal_no_commands(session):
+    """Anybody whose code makes spans chooses their names; an operator reads them."""
+    odd = "\x1b]0;title\x07\x1b[2J\r\u202e\x9b"
+    failed = {"status": "error", "attributes": {"error.type": odd}}
+    root = session.span(odd, service=odd, **failed)
+    for _ in range(30):
+        session.span(odd, root)
+
+    said = printed(session.tell())
+
+    assert not set(odd) - set("]0;title[2J") & set(said)
+    assert said.count("\N{REPLACEMENT CHARACTER}]0;title") > 5
+
+
 def test_everything_folds_nothing():
     """`--all` tells each of the 20 tasks."""
     assert printed(whole_session(), everything=True).count("─ task") == 20
