@@ -101,6 +101,20 @@ def test_the_caller_gets_what_it_would_have_got(files, telemetry, savemetrics):
         assert with_us == plain
 
 
+def test_what_a_subclass_notes_of_a_run_is_kept(files, telemetry):
+    """Also where it notes it in the middle of one."""
+
+    class Noting(processor.Runner):
+        def preprocess(self, *args, **kwargs):
+            self.filesets = getattr(self, "filesets", 0) + 1
+            return super().preprocess(*args, **kwargs)
+
+    mine = Noting(executor=processor.IterativeExecutor(status=False), schema=BaseSchema)
+    for number in (1, 2):
+        mine.run(files, Momenta(), treename="Events")
+        assert (mine.filesets, mine.savemetrics) == (number, False)
+
+
 def test_a_failure_is_coffeas_own(files, telemetry):
     """The span has its class, nothing has its text."""
     exported, reader = telemetry

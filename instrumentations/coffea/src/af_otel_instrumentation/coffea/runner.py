@@ -122,6 +122,8 @@ def _traced(run: Callable[..., Any], telemetry: _Telemetry) -> Callable[..., Any
             raise
         finally:
             try:
+                # What a subclass noted on the way is its own.
+                vars(self).update(vars(measured), savemetrics=self.savemetrics)
                 telemetry.end(noted, report, failure)
                 span.end()
             except Exception:
