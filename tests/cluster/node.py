@@ -23,6 +23,8 @@ BRIDGE = "pods"
 BRIDGE_ADDRESS = "10.244.0.1"
 CGROUPS = Path("/sys/fs/cgroup")
 LINKS = 250
+# Where kube-controller-manager makes volumes.
+VOLUMES = Path("/tmp/hostpath_pv")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None)  # loaded here, as after a fork no lock may be waited for
 
@@ -229,8 +231,19 @@ class Node:
         for controller in self._controllers():
             _remove_cgroup(controller / self.cgroup)
         _remove(self.state)
+        # Removed, it takes along what another node has mounted there in a namespace of its own.
+        if not _is_mounted(VOLUMES):
+            with contextlib.suppress(OSError):
+                VOLUMES.rmdir()
+
+
+def _is_mounted(directory: Path) -> bool:
+    """Whether any process of the machine sees something mounted there."""
+    for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
         with contextlib.suppress(OSError):
-            Path("/tmp/hostpath_pv").rmdir()  # another node may have its own on it
+            if f" {directory} " in mounts.read_text():
+                return True
+    return False
 
 
 def _ip(words: str) -> list[str]:

@@ -27,7 +27,8 @@ def main() -> None:
             for event in kubernetes.watch.Watch().stream(core.list_persistent_volume):
                 volume = event["object"].spec.host_path
                 if volume is not None and event["type"] != "DELETED":
-                    Path(volume.path).chmod(0o777)
+                    with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+                        Path(volume.path).chmod(0o777)
         time.sleep(1)
 
 
