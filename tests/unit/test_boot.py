@@ -54,6 +54,8 @@ def boot(monkeypatch):
         ("/usr/bin/jupyter-lab", "server"),
         ("/usr/bin/jupyter-labhub", "server"),
         ("-m jupyter_server", "server"),
+        ("-m ipykernel.kernelapp -f x.json", "kernel"),
+        ("-m jupyter_server.serverapp --no-browser", "server"),
         ("-Xfrozen_modules=off -m ipykernel_launcher -f x.json", "kernel"),
         ("-X frozen_modules=off -W ignore -m ipykernel_launcher -f x.json", "kernel"),
         ("-Bm ipykernel -f x.json", "kernel"),

@@ -19,7 +19,15 @@ GATEWAY = "dask-gateway"
 CHILD = "multiprocessing"
 PYTHON = "python"
 
-_SERVERS = ("jupyterlab", "jupyter_server", "notebook", "nbclassic", "jupyterhub.singleuser")
+_SERVERS = (
+    "jupyterlab",
+    "jupyterlab.labapp",
+    "jupyter_server",
+    "jupyter_server.serverapp",
+    "notebook",
+    "nbclassic",
+    "jupyterhub.singleuser",
+)
 # What `python -m NAME` and the script NAME are; `dask` tells by its second word.
 ROLES = dict.fromkeys(_SERVERS, SERVER)
 ROLES.update(
@@ -35,6 +43,7 @@ ROLES.update(
         "jupyterhub.labhub": SERVER,
         "ipykernel_launcher": KERNEL,
         "ipykernel": KERNEL,
+        "ipykernel.kernelapp": KERNEL,
         "dask-scheduler": SCHEDULER,
         "dask-worker": WORKER,
         "distributed.cli.dask_scheduler": SCHEDULER,
