@@ -131,7 +131,11 @@ def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerPr
     if settings.traces_exporter == "none":
         return provider, []
     console = settings.traces_exporter == "console"
-    exporter: Any = ConsoleSpanExporter() if console else _Otlp("traces", settings.traces_protocol)
+    exporter: Any = (
+        ConsoleSpanExporter()
+        if console
+        else _Otlp("traces", settings.traces_protocol, settings.traces_timeout)
+    )
     batches = BatchSpanProcessor(
         PrivateSpanExporter(exporter, texts=settings.exception_texts),
         max_queue_size=settings.queue_size,
@@ -161,7 +165,9 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
     if settings.metrics_exporter != "none":
         console = settings.metrics_exporter == "console"
         exporter: Any = (
-            ConsoleMetricExporter() if console else _Otlp("metrics", settings.metrics_protocol)
+            ConsoleMetricExporter()
+            if console
+            else _Otlp("metrics", settings.metrics_protocol, settings.metrics_timeout)
         )
         readers.append(
             PeriodicExportingMetricReader(
@@ -196,10 +202,10 @@ class _Otlp:
     On the connection that it would share, each would read the answers to the other's requests.
     """
 
-    def __init__(self, signal: str, protocol: str) -> None:
-        self._of = signal, protocol
+    def __init__(self, signal: str, protocol: str, timeout: float) -> None:
+        self._of = signal, protocol, timeout
         # A parent's is kept: to close it would wait for locks that its threads held.
-        self._made = {os.getpid(): _otlp(signal, protocol)}
+        self._made = {os.getpid(): _otlp(*self._of)}
 
     def __getattr__(self, name: str) -> Any:
         process = os.getpid()
@@ -208,18 +214,19 @@ class _Otlp:
         return getattr(self._made[process], name)
 
 
-def _otlp(signal: str, protocol: str) -> Any:
+def _otlp(signal: str, protocol: str, timeout: float) -> Any:
     """Return an OTLP exporter; JSON's where the environment does not bring protobuf's."""
     module, name = _OTLP[signal]
     if protocol == PROTOBUF:
         with suppress(ImportError):
             found = import_module(f"opentelemetry.exporter.otlp.proto.http.{module}")
-            return getattr(found, name)()
+            return getattr(found, name)(timeout=timeout)
         say(
             f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
             f"which this environment does not have; {JSON} is used"
         )
-    return getattr(import_module(f"opentelemetry.exporter.otlp.json.http.{module}"), name)()
+    found = import_module(f"opentelemetry.exporter.otlp.json.http.{module}")
+    return getattr(found, name)(timeout=timeout)
 
 
 class PrivateSpanExporter(SpanExporter):

@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ JSON = "http/json"
 PROTOBUF = "http/protobuf"
 # The largest number that is taken; what waits longer, or holds more, is an OverflowError.
 _MOST = 2**31 - 1
+_TIMEOUT = 10.0
 
 
 def _number(name: str, default: int, *, least: int = 1) -> int:
@@ -29,6 +31,20 @@ def _number(name: str, default: int, *, least: int = 1) -> int:
         say(f"{name}={raw!r} is no whole number from {least} to {_MOST}; {default} is used")
         return default
     return value
+
+
+def _seconds(signal: str) -> float:
+    """Return how long an export may take: seconds, as OpenTelemetry for Python reads it."""
+    for name in (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
+        raw = os.environ.get(name, "").strip()
+        if not raw:
+            continue
+        with suppress(ValueError):
+            if 0 < float(raw) <= _MOST:
+                return float(raw)
+        say(f"{name}={raw!r} is no number of seconds; {_TIMEOUT:g} is used")
+        break
+    return _TIMEOUT
 
 
 def _choice(name: str, default: str, known: tuple[str, ...]) -> str:
@@ -69,12 +85,14 @@ def _is_url(endpoint: str) -> bool:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment asks for; durations in milliseconds, as the variables have them."""
+    """What the environment asks for; durations in milliseconds, time-outs of exports in seconds."""
 
     traces_exporter: str = field(default_factory=lambda: _exporter("TRACES"))
     metrics_exporter: str = field(default_factory=lambda: _exporter("METRICS"))
     traces_protocol: str = field(default_factory=lambda: _protocol("TRACES"))
     metrics_protocol: str = field(default_factory=lambda: _protocol("METRICS"))
+    traces_timeout: float = field(default_factory=lambda: _seconds("TRACES"))
+    metrics_timeout: float = field(default_factory=lambda: _seconds("METRICS"))
     queue_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048))
     batch_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512))
     # Half of the specification's 5 s: who looks at a running session should see it.

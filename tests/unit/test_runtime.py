@@ -51,6 +51,8 @@ def said(monkeypatch, capfd):
         ("OTEL_BSP_SCHEDULE_DELAY", "9" * 20, "schedule_delay", 2500),
         ("AF_OTEL_FLUSH_TIMEOUT", "9" * 17, "flush_timeout", 2000),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5", "traces_timeout", 10),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "nan", "metrics_timeout", 10),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces_protocol", "http/json"),
         ("OTEL_TRACES_EXPORTER", "jaeger", "traces_exporter", "otlp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces_exporter", "none"),
