@@ -47,7 +47,7 @@ def show(cluster: Cluster, facility: Facility, options: str, *, as_json: bool) -
         typer.echo(json.dumps(_as_json(found, counted, last, problem), indent=2))
     else:
         _print(page(), found, counted, last, problem, options)
-    if not found.well:
+    if not found.well or found.blocked:
         raise typer.Exit(1)
 
 
@@ -76,6 +76,15 @@ def _print(
             f"  `af-otel diff{options}` shows what, `af-otel install{options}` mends it\n",
             soft_wrap=True,
         )
+    for pod in found.blocked:
+        what = f"! Pod {pod.namespace}/{pod.name} cannot start: its image has no shell"
+        out.print(Text(what, style="bold red"), soft_wrap=True)
+        out.print(
+            f"  add `{pod.image}` to `injection.exclude_images` in facility.yaml, run "
+            f"`af-otel install{options}`, and delete the pod\n",
+            soft_wrap=True,
+            markup=False,
+        )
     out.print(_pods(found))
     before = found.count("user", "before") + found.count("user", "older")
     if before:
@@ -93,7 +102,7 @@ def _pods(found: Status) -> Table:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("pods", no_wrap=True)
-    for title in ("injected", "older", "from before", "left out"):
+    for title in ("injected", "older", "from before", "left out", "blocked"):
         table.add_column(title, justify="right", no_wrap=True)
     for role in ROLES:
         numbers = [found.count(role, state) for state in STATES]
@@ -169,7 +178,7 @@ def _as_json(
     installed, revision = found.installed, found.installed.current
     return {
         "installed": True,
-        "well": found.well,
+        "well": found.well and not found.blocked,
         "facility": installed.facility,
         "namespace": installed.namespace,
         "state": installed.state,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from af_otel.kubernetes import troubles
+from af_otel.kubernetes.objects._pod import NAME as INIT_STEP
 from af_otel.kubernetes.objects.injection import excludes
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ INJECT = "af-otel.io/inject"  # annotation: "false" keeps us out of a pod
 PAYLOAD_VOLUME = "af-otel-payload"
 
 Role = Literal["hub", "user", "dask"]
-State = Literal["injected", "before", "older", "out"]
+State = Literal["injected", "before", "older", "out", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,10 @@ class Pod:
     ----------
     state
         `injected` with what is installed now, or an `older` payload; from `before` the install, so
-        that it has none until it starts anew; or `out`, as it or facility.yaml asks for.
+        that it has none until it starts anew; `out`, as it or facility.yaml asks for; or `blocked`
+        by our init step, as its image has no shell to run that with.
+    image
+        Of a blocked pod.
     """
 
     role: Role
@@ -37,6 +42,7 @@ class Pod:
     name: str
     state: State
     version: str = ""
+    image: str = ""
 
     def as_json(self) -> dict[str, str]:
         """All of it."""
@@ -62,7 +68,8 @@ def of(cluster: Cluster, facility: Facility, payload: str) -> list[Pod]:
             for pod in cluster.list("Pod", namespace=namespace, labels=selector):
                 if is_alive(pod):
                     name, state = pod["metadata"]["name"], state_of(pod, facility, payload)
-                    made = Pod(role, namespace, name, state, version_of(pod))
+                    image = _step(pod).get("image", "") if state == "blocked" else ""
+                    made = Pod(role, namespace, name, state, version_of(pod), image)
                     found.setdefault((namespace, name), made)
     return list(found.values())
 
@@ -89,6 +96,9 @@ def version_of(pod: Mapping[str, Any]) -> str:
 
 def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     """How a pod stands to what is installed now."""
+    ended = (_step(pod).get(when, {}).get("terminated") or {} for when in ("state", "lastState"))
+    if any(each.get("exitCode") for each in ended):  # the step itself ends with 0, come what may
+        return "blocked"
     if version_of(pod):
         names = {
             (volume.get("configMap") or {}).get("name")
@@ -101,3 +111,8 @@ def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     if refuses or any(excludes(facility, image) for image in images):
         return "out"
     return "before"
+
+
+def _step(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The status of our init step in a pod, if it has one."""
+    return next((each for each in troubles.containers_of(pod) if each["name"] == INIT_STEP), {})

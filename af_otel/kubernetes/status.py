@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from af_otel.kubernetes.refs import Ref
 
 ROLES: tuple[Role, ...] = ("hub", "user", "dask")
-STATES: tuple[State, ...] = ("injected", "older", "before", "out")
+STATES: tuple[State, ...] = ("injected", "older", "before", "out", "blocked")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,12 @@ class Status:
     @property
     def well(self) -> bool:
         """Whether all is there, as it was applied, and runs."""
-        return self.installed.state == "complete" and not self.drift and not self.waiting
+        return self.installed.state == "complete" and not (self.drift or self.waiting)
+
+    @property
+    def blocked(self) -> list[Pod]:
+        """Pods that our init step keeps from starting."""
+        return [pod for pod in self.pods if pod.state == "blocked"]
 
     def count(self, role: Role, state: State) -> int:
         """How many pods of a kind are in a state."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from af_otel.kubernetes.client import Cluster
 
@@ -58,7 +58,7 @@ def of(pod: dict[str, Any]) -> Iterator[Trouble]:
             )
 
 
-def containers_of(pod: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The states of a pod's containers, those that run first included."""
     status = pod.get("status", {})
     yield from status.get("initContainerStatuses") or ()

@@ -7,9 +7,11 @@ import urllib.request
 import pytest
 import yaml
 
+from af_otel.facility.collector import IMAGE
 from af_otel.kubernetes.client import Cluster
 from af_otel.kubernetes.refs import Ref
-from cluster.small import Small, small_facility
+from cluster.small import USER, Small, pod, small_facility
+from servers import wait_for
 
 ADMISSION = "admissionregistration.k8s.io/v1"
 
@@ -104,6 +106,34 @@ def test_an_install_and_all_that_follows(small):
     assert "From 0." in back.stderr
     assert collector_settings(small) == first
     assert small.json("status")["well"]
+
+
+def test_a_pod_that_our_step_holds_up_is_named(small):
+    """Its image has no shell: `status` says which, and what it says to do helps."""
+    small.install()
+    body = pod("user-shell-less", small.hub, USER)
+    (container,) = body["spec"]["containers"]
+    container |= {"image": IMAGE, "command": ["/no-shell", "--version"]}
+    small.api.create(body)
+
+    ref = Ref("v1", "Pod", "user-shell-less", small.hub)
+
+    def ended():
+        (step,) = small.api.get(ref)["status"].get("initContainerStatuses") or [{}]
+        return "terminated" in {**step.get("state", {}), **step.get("lastState", {})}
+
+    wait_for(ended, "its first try", 90)
+    (found,) = small.json("status", code=1)["pods"][1:]
+    assert (found["name"], found["state"], found["image"]) == (ref.name, "blocked", IMAGE)
+    said = small.run("status", code=1).stdout
+    assert f"add `{IMAGE}` to `injection.exclude_images`" in said
+
+    small.api.delete(ref, grace=0)
+    small.write(injection={"exclude_images": [IMAGE]})
+    small.install()
+    small.api.create(body)
+    (found,) = small.json("status")["pods"][1:]
+    assert (found["name"], found["state"]) == (ref.name, "out")
 
 
 def test_uninstall_leaves_the_cluster_as_it_was(small):
