@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test test-on-cluster cluster servers lint venv oldest browser clean clean-cache
+.PHONY: help up test parts-of-cluster cluster servers lint venv oldest browser clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
@@ -22,25 +22,19 @@ help:
 up: servers
 	@$(BIN)/af-otel up $(ARGS)
 
-# Fast tests first; then the oldest supported hosts, in one process and under the payload.
-OLDEST := .venv-oldest/bin/python
-HOSTS := jupyterhub jupyter_server ipykernel dask
-ON_BOTH := tests/integration/test_jupyter.py tests/integration/test_dask.py
-
 # The browser first: what the machine lacks is asked for in one message.
-test: browser servers oldest
+ifdef ARGS
+test: browser servers
 	@$(BIN)/python -m pytest $(ARGS)
-ifndef ARGS
-	@$(OLDEST) -m pytest $(foreach host,$(HOSTS),$(wildcard tests/unit/test_$(host)_*.py))
-	@AF_OTEL_TEST_PYTHON=$(OLDEST) $(BIN)/python -m pytest $(ON_BOTH)
-	@$(MAKE) --no-print-directory test-on-cluster
+else
+test: browser servers oldest parts-of-cluster
+	@tools/test.sh
 endif
 
-# Last, as they take longest; they skip, and say why, where there can be no cluster. CI has one.
-test-on-cluster: servers
+# For the tests on a cluster, which skip, and say why, where there can be none. CI has one.
+parts-of-cluster: servers
 	@[ "$$CI" != true ] || tools/bootstrap.sh cluster
 	@! $(BIN)/python tests/cluster --possible || $(BIN)/python tools/build_servers.py --cluster
-	@$(BIN)/python -m pytest tests/cluster
 
 cluster: servers
 	@tools/bootstrap.sh cluster

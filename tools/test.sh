@@ -1,0 +1,28 @@
+#!/bin/sh
+# All tests: the fast ones first, then those with real servers. Those on a cluster, which mostly
+# wait, run beside the latter.
+set -eu
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+oldest=.venv-oldest/bin/python
+log=.make/tests-on-cluster.log
+
+$python -m pytest tests/unit
+# The oldest supported hosts, in one process; below also under the payload.
+$oldest -m pytest tests/unit/test_jupyterhub_*.py tests/unit/test_jupyter_server_*.py \
+	tests/unit/test_ipykernel_*.py tests/unit/test_dask_*.py
+
+$python -m pytest tests/cluster >"$log" 2>&1 &
+cluster=$!
+trap 'kill -INT "$cluster" 2>/dev/null && wait "$cluster" || true' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+echo "af-otel: tests on a cluster run beside the next ones; what they say comes last, and is in $log" >&2
+
+failed=0
+$python -m pytest tests/integration || failed=$?
+AF_OTEL_TEST_PYTHON=$oldest $python -m pytest \
+	tests/integration/test_jupyter.py tests/integration/test_dask.py || failed=$?
+wait "$cluster" || failed=$?
+cat "$log"
+exit "$failed"
