@@ -24,7 +24,7 @@ up: servers
 
 # The browser first: what the machine lacks is asked for in one message.
 ifdef ARGS
-test: browser servers
+test: browser servers oldest
 	@$(BIN)/python -m pytest $(ARGS)
 else
 test: browser servers oldest parts-of-cluster
