@@ -57,7 +57,9 @@ BaseHandler.spawn_single_user = in_a_request
 
 
 class FacilitySpawner(SimpleLocalProcessSpawner):
-    """Fails in the ways that profiles ask for; its polls are spans."""
+    """Fails in the ways that profiles ask for; its polls are spans; it seems to have an image."""
+
+    image = "registry.example:5000/lab/cc:2026.8@sha256:" + 64 * "0"
 
     async def start(self):
         profile = self.user_options.get("profile")

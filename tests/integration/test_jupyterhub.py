@@ -136,6 +136,7 @@ def test_a_session_begins_at_the_login_form_and_ends_with_its_button(hub, story)
     assert len(pseudonym) == 16
     assert told == {
         OUTCOME: "ok",
+        attributes.SPAWN_IMAGE: "registry.example:5000/lab/cc:2026.8",
         attributes.SPAWNER_CLASS: "FacilitySpawner",
         attributes.SERVER_NAMED: False,
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from af_otel.grafana.place import Place
 
-PROFILE = 'jupyterhub_spawn_profile=~"$profile"'
+CHOSEN = 'jupyterhub_spawn_profile=~"$profile", jupyterhub_spawn_image=~"$image"'
 SPAWNS = prometheus_name(metrics.SPAWN_DURATION)
 HUBS = "jupyterhub_server_spawn_duration_seconds"
 PARTS = f"{spans.SPAWN_SERVER}|{spans.START_SERVER}|{spans.ADD_ROUTE}"
@@ -38,7 +38,7 @@ def spawn(place: Place) -> Dashboard:
                     {
                         "{{jupyterhub_spawn_outcome}} {{error_type}}": promql.count(
                             metrics.SPAWN_DURATION,
-                            PROFILE,
+                            CHOSEN,
                             by="jupyterhub_spawn_outcome, error_type",
                         )
                     },
@@ -49,7 +49,7 @@ def spawn(place: Place) -> Dashboard:
                     "True quantiles of our histogram, failures included. Dashed are one and three "
                     "minutes. A click on a diamond leads to a spawn's trace.",
                     "s",
-                    promql.quantiles(metrics.SPAWN_DURATION, PROFILE),
+                    promql.quantiles(metrics.SPAWN_DURATION, CHOSEN),
                     limits=(60, 180),
                 ),
                 kit.heat(
@@ -57,7 +57,7 @@ def spawn(place: Place) -> Dashboard:
                     "Each column is five minutes, darker are more spawns. Two bands are two kinds "
                     "of spawns, such as with and without a pull of the image.",
                     "s",
-                    promql.grown(f"{SPAWNS}_bucket", PROFILE, by="le"),
+                    promql.grown(f"{SPAWNS}_bucket", CHOSEN, by="le"),
                 ),
                 kit.lines(
                     "By profile: 95 % are faster",
@@ -66,9 +66,21 @@ def spawn(place: Place) -> Dashboard:
                     "s",
                     {
                         "{{jupyterhub_spawn_profile}}": promql.quantile(
-                            0.95, metrics.SPAWN_DURATION, PROFILE, by="jupyterhub_spawn_profile"
+                            0.95, metrics.SPAWN_DURATION, CHOSEN, by="jupyterhub_spawn_profile"
                         )
                     },
+                ),
+                kit.lines(
+                    "By image: 95 % are faster",
+                    "Images with their tags, `other` beyond the first fifty: a new one is pulled "
+                    "to each node once. Servers without containers are one line.",
+                    "s",
+                    {
+                        "{{jupyterhub_spawn_image}}": promql.quantile(
+                            0.95, metrics.SPAWN_DURATION, CHOSEN, by="jupyterhub_spawn_image"
+                        )
+                    },
+                    width=kit.FULL,
                 ),
             ],
             "Their parts": [
@@ -87,6 +99,7 @@ def spawn(place: Place) -> Dashboard:
                     " && duration > $slower }",
                     attributes.SESSION_ID,
                     attributes.SPAWN_PROFILE,
+                    attributes.SPAWN_IMAGE,
                     attributes.SPAWN_OUTCOME,
                     session=place.url("sessions", session="${__value.raw}"),
                 ),
@@ -174,6 +187,13 @@ def spawn(place: Place) -> Dashboard:
                 f"{SPAWNS}_count",
                 "jupyterhub_spawn_profile",
                 "What users chose for their server",
+            ),
+            choice(
+                "image",
+                "Image",
+                f"{SPAWNS}_count",
+                "jupyterhub_spawn_image",
+                "The image of the server, where the spawner has one",
             ),
             text("slower", "Slower than", "1s", "Spawns in the table took longer than this"),
         ],

@@ -19,6 +19,8 @@ ERROR_TYPE: Final = "error.type"
 SPAWN_OUTCOME: Final = "jupyterhub.spawn.outcome"
 # str; slug of the profile chosen, 50 at most, then `other`
 SPAWN_PROFILE: Final = "jupyterhub.spawn.profile"
+# str; reference of the image chosen, without its digest, 50 at most, then `other`
+SPAWN_IMAGE: Final = "jupyterhub.spawn.image"
 # str; class of the spawner
 SPAWNER_CLASS: Final = "jupyterhub.spawner.class"
 # bool; True for one of a user's named servers

@@ -88,6 +88,7 @@ COFFEA_RUN_DURATION: Final = Instrument(
 # Values of an attribute that a metric tells apart; later ones are counted as `other`.
 MAX_PREFIXES: Final = 50
 MAX_PROFILES: Final = 50
+MAX_IMAGES: Final = 50
 MAX_ERROR_TYPES: Final = 50
 MAX_KERNEL_NAMES: Final = 50
 MAX_PROCESSORS: Final = 50

@@ -7,6 +7,8 @@ import re
 from af_otel_semconv.attributes import OTHER
 
 _MAX_LENGTH = 40
+# A registry, a path and a tag (https://github.com/distribution/reference); a digest may follow.
+_IMAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-/:]{0,199})(?:@[A-Za-z0-9+._\-]+:[0-9a-fA-F]+)?")
 
 
 def slug(value: object) -> str | None:
@@ -21,6 +23,15 @@ def slug(value: object) -> str | None:
     # Cut first: the body of a request may be megabytes.
     words = re.sub(r"[^a-z0-9]+", "-", value[: 4 * _MAX_LENGTH].lower())
     return words[:_MAX_LENGTH].strip("-") or None
+
+
+def image(value: object) -> str | None:
+    """Return the reference of an image without its digest; None for what is none.
+
+    Users may be free to write what they like.
+    """
+    found = _IMAGE.fullmatch(value[:400]) if isinstance(value, str) else None
+    return None if found is None else found.group(1)
 
 
 class Bounded:

@@ -15,7 +15,7 @@ from af_otel_semconv import metrics as names
 from opentelemetry import baggage, context, metrics, trace
 
 from . import identity
-from ._labels import Bounded, slug
+from ._labels import Bounded, image, slug
 from ._patch import Patches, quiet
 from .pods import Pods
 from .session import Session, Sessions, with_session
@@ -49,6 +49,7 @@ class Spawns:
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._profile = Bounded(names.MAX_PROFILES)
+        self._image = Bounded(names.MAX_IMAGES)
         self._error_type = Bounded(names.MAX_ERROR_TYPES)
 
     @cached_property
@@ -138,6 +139,9 @@ class Spawns:
             profile = self._profile_of(user, session)
             if profile is not None:
                 found[attributes.SPAWN_PROFILE] = profile
+            chosen = self._image_of(user, session)
+            if chosen is not None:
+                found[attributes.SPAWN_IMAGE] = chosen
             self._duration.record(time.monotonic() - session.began, found)
             session.span.set_attributes(found)
             if found[attributes.SPAWN_OUTCOME] in {ERROR, TIMEOUT}:
@@ -169,6 +173,12 @@ class Spawns:
         options = None if stored is None else stored.user_options
         profile = slug(options.get("profile")) if isinstance(options, dict) else None
         return None if profile is None else self._profile(profile)
+
+    def _image_of(self, user: Any, session: Session) -> str | None:
+        # Of spawners with containers; by now with what the profile says. Not by `[]`, which makes
+        # a spawner where there is none.
+        chosen = image(getattr(user.spawners.get(session.key[1]), "image", None))
+        return None if chosen is None else self._image(chosen)
 
 
 def _reason(error: Exception) -> str | None:
