@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from af_otel_semconv import metrics
 
+from cluster import deploy
 from cluster.real import NAME, described, left_of_the_user, said
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def test_from_a_bare_facility_to_verified_telemetry_and_back(facility, place, al
     }
     assert len(identities) == 1
     assert identities.pop()[0] == proven["session"]
+    (spawned,) = (root for root in story["roots"] if root["name"] == "spawn server")
+    assert spawned["attributes"]["jupyterhub.spawn.image"] == deploy.USER
 
     status = place.json("status")
     assert status["well"]
