@@ -62,9 +62,10 @@ def stopped_after(place, step, number):
     process = started(place)
     lines = []
     for line in process.stderr:
-        lines.append(line)
-        if line.startswith(f"{step}: done"):
+        # Once: a line may come again that was interrupted while it was printed.
+        if line.startswith(f"{step}: done") and line not in lines:
             process.send_signal(number)
+        lines.append(line)
     return process.wait(60), "".join(lines)
 
 
