@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from af_otel.kubernetes import troubles
 from af_otel.kubernetes.objects._pod import NAME as INIT_STEP
 from af_otel.kubernetes.objects.injection import excludes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from af_otel.facility import Facility
     from af_otel.kubernetes.client import Cluster
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 INJECTED = "af-otel.io/injected"  # annotation: the version that got in
 INJECT = "af-otel.io/inject"  # annotation: "false" keeps us out of a pod
 PAYLOAD_VOLUME = "af-otel-payload"
+
+_NOT_STARTED = 128  # containerd's exit code with the reason `StartError`
 
 Role = Literal["hub", "user", "dask"]
 State = Literal["injected", "before", "older", "out", "blocked"]
@@ -96,8 +97,7 @@ def version_of(pod: Mapping[str, Any]) -> str:
 
 def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     """How a pod stands to what is installed now."""
-    ended = (_step(pod).get(when, {}).get("terminated") or {} for when in ("state", "lastState"))
-    if any(each.get("exitCode") for each in ended):  # the step itself ends with 0, come what may
+    if _cannot_start(_step(pod)):
         return "blocked"
     if version_of(pod):
         names = {
@@ -113,6 +113,23 @@ def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     return "before"
 
 
+def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The states of a pod's containers, those that run first included."""
+    status = pod.get("status", {})
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
 def _step(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """The status of our init step in a pod, if it has one."""
-    return next((each for each in troubles.containers_of(pod) if each["name"] == INIT_STEP), {})
+    return next((each for each in containers_of(pod) if each["name"] == INIT_STEP), {})
+
+
+def _cannot_start(container: Mapping[str, Any]) -> bool:
+    """Whether what a container is to run is not in its image, in the words of any runtime."""
+    state, before = (container.get(when) or {} for when in ("state", "lastState"))
+    if state.get("waiting", {}).get("reason") in {"RunContainerError", "CreateContainerError"}:
+        return True
+    if "terminated" in state:
+        return bool(state["terminated"].get("exitCode") == _NOT_STARTED)
+    return bool(before.get("terminated", {}).get("exitCode") == _NOT_STARTED)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes.pods import containers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from af_otel.kubernetes.client import Cluster
 
@@ -56,13 +57,6 @@ def of(pod: dict[str, Any]) -> Iterator[Trouble]:
             yield Trouble(
                 f"Container `{container['name']}` ends again and again", where=f"Pod `{name}`"
             )
-
-
-def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The states of a pod's containers, those that run first included."""
-    status = pod.get("status", {})
-    yield from status.get("initContainerStatuses") or ()
-    yield from status.get("containerStatuses") or ()
 
 
 def doing(pod: dict[str, Any]) -> str:
