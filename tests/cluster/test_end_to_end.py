@@ -92,6 +92,7 @@ def test_from_a_bare_facility_to_verified_telemetry_and_back(facility, place, al
 
     status = place.json("status")
     assert status["well"]
+    assert {name for name, at in status["last_data"].items() if at} == set(HOPS.values())
     assert left_of_the_user(facility, place) == []
     assert alice.text("print(x + 1)") == "42\n"
 

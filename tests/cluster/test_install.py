@@ -1,4 +1,7 @@
-"""`af-otel install`, `diff`, `status`, `upgrade` and `uninstall`, by the command, on a cluster."""
+"""`af-otel install`, `diff`, `status`, `upgrade` and `uninstall`, by the command, on a cluster.
+
+With the real hub and a proof: test_end_to_end.py.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ import pytest
 import yaml
 
 from af_otel.facility.collector import IMAGE
-from af_otel.kubernetes.client import Cluster
 from af_otel.kubernetes.refs import Ref
-from cluster.small import USER, Small, pod, small_facility
+from cluster.small import USER, pod, small_facility
 from servers import wait_for
 
 ADMISSION = "admissionregistration.k8s.io/v1"
@@ -20,34 +22,6 @@ ADMISSION = "admissionregistration.k8s.io/v1"
 def small(cluster, tmp_path):
     with small_facility(cluster, tmp_path) as small:
         yield small
-
-
-@pytest.mark.timeout(1200)
-def test_from_a_bare_facility_to_verified_telemetry(cluster, facility_on_cluster, tmp_path):
-    """`init`, `validate`, `install`, and what it proves; no file is edited by hand. Afterwards
-    `uninstall` leaves the cluster's objects as they were.
-    """
-    api = Cluster.connect(cluster.kubeconfig)
-    there = Small(api, cluster.kubeconfig, tmp_path, facility_on_cluster.namespace)
-    there.run("init", "--hub", there.hub)
-    there.written = yaml.safe_load(there.file.read_text())
-    before = there.everything()
-    try:
-        there.run("validate")
-        made = there.json("install", "--yes")
-        assert made["verification"]["ok"]
-        assert made["seconds"] - made["seconds_pulling"] < 60
-        assert all(there.injected())
-        status = there.json("status")
-        assert status["well"]
-        assert {name for name, at in status["last_data"].items() if at} >= {
-            "jupyterhub",
-            "jupyter-server",
-            "jupyter-kernel",
-        }
-    finally:
-        there.run("uninstall", "--yes")
-    assert there.changed(before) == set()
 
 
 def test_a_dry_run_changes_nothing(small):
