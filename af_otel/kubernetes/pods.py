@@ -69,7 +69,7 @@ def of(cluster: Cluster, facility: Facility, payload: str) -> list[Pod]:
             for pod in cluster.list("Pod", namespace=namespace, labels=selector):
                 if is_alive(pod):
                     name, state = pod["metadata"]["name"], state_of(pod, facility, payload)
-                    image = _step(pod).get("image", "") if state == "blocked" else ""
+                    image = _image_of_step(pod) if state == "blocked" else ""
                     made = Pod(role, namespace, name, state, version_of(pod), image)
                     found.setdefault((namespace, name), made)
     return list(found.values())
@@ -123,6 +123,12 @@ def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _step(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """The status of our init step in a pod, if it has one."""
     return next((each for each in containers_of(pod) if each["name"] == INIT_STEP), {})
+
+
+def _image_of_step(pod: Mapping[str, Any]) -> str:
+    """As the pod has it, and so the policy; its status has it as the runtime calls it."""
+    steps = pod["spec"].get("initContainers") or ()
+    return next((str(each.get("image", "")) for each in steps if each["name"] == INIT_STEP), "")
 
 
 def _cannot_start(container: Mapping[str, Any]) -> bool:
