@@ -27,10 +27,12 @@ _SECRET_KEY = re.compile(
 )
 _TEXT_KEYS = frozenset({"exception.message", "exception.stacktrace"})
 # Query parameters as JupyterHub's own log scrubs them (jupyterhub.log._scrub_uri), and OAuth's;
-# also those of a URL that is a parameter itself, as in `next=`.
+# also those of a URL that is a parameter itself, as in `next=`. Names are bounded, as a search that
+# goes back over a long word at each `key` in it would hold the interpreter for seconds.
 _QUERY = re.compile(
     r"((?:^|[?&;#\s\"']|%3F|%26|%23)"
-    r"(?:[\w.\-]*(?:token|auth|key|secret|passw(?:or)?d|signature|credential|ticket)[\w.\-]*"
+    r"(?:[\w.\-]{0,48}(?:token|auth|key|secret|passw(?:or)?d|signature|credential|ticket)"
+    r"[\w.\-]{0,48}"
     r"|code|state|_?xsrf|sig)(?:=|%3D))"
     r"(?:(?!%26)[^&#\s])+",
     re.IGNORECASE,

@@ -146,6 +146,13 @@ def fail(tracer):
         raise ValueError("s3cret in the user's data")
 
 
+@pytest.mark.timeout(60)
+def test_a_long_word_is_searched_once():
+    """Going back over it at each `key` would take hours, in which nothing else of Python runs."""
+    word = "=" + 400_000 * "key"
+    assert _privacy.scrub_text(word) == word
+
+
 def test_an_exception_is_told_by_its_type_alone():
     """Its text and its stack trace quote data and source; they stay unless asked for."""
     (span,) = private_spans(fail)
