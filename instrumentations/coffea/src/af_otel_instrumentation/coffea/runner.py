@@ -6,6 +6,7 @@ import copy
 import functools
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from af_otel_semconv import attributes as names
@@ -121,9 +122,10 @@ def _traced(run: Callable[..., Any], telemetry: _Telemetry) -> Callable[..., Any
             failure = error
             raise
         finally:
-            try:
+            with suppress(Exception):
                 # What a subclass noted on the way is its own.
                 vars(self).update(vars(measured), savemetrics=self.savemetrics)
+            try:
                 telemetry.end(noted, report, failure)
                 span.end()
             except Exception:
