@@ -183,9 +183,10 @@ def test_status_tells_pids_memory_and_ports(own):
 
 def test_logs_are_one_service_s_or_everybody_s(own):
     """The last lines, in the order of time, each with whose it is."""
-    hub = own.command("logs", "jupyterhub", "-n", "500")
+    # More lines than a hub writes here: each look at a pending server is three of them.
+    hub = own.command("logs", "jupyterhub", "-n", "1000000")
     assert "JupyterHub is now running at" in hub.stdout
-    merged = own.command("logs", "-n", "1000").stdout.splitlines()
+    merged = own.command("logs", "-n", "1000000").stdout.splitlines()
     assert {line.split(" | ")[0].strip() for line in merged} >= {"collector", "jupyterhub"}
     unknown = own.command("logs", "jupiterhub")
     assert unknown.returncode == 1
