@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import signal
 import sys
@@ -22,10 +23,12 @@ for _name in [name for name in os.environ if name.startswith(("OTEL_", "TRACEPAR
 
 @pytest.fixture(scope="session")
 def payload(tmp_path_factory):
-    """A payload directory as `af-otel payload` writes it."""
+    """A payload directory of `af-otel payload`, with byte code as an init step of a pod has it."""
     from af_otel import payload
 
-    return payload.build(tmp_path_factory.mktemp("payload") / "payload")
+    built = payload.build(tmp_path_factory.mktemp("payload") / "payload")
+    compileall.compile_dir(built, quiet=2)
+    return built
 
 
 @pytest.fixture

@@ -161,6 +161,11 @@ class Collector(Server):
     spans_file: Path = Path()
     metrics_file: Path = Path()
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The variables of a process that sends here, and is busy for longer than it should be."""
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "AF_OTEL_FLUSH_TIMEOUT": "30000"}
+
     def spans(self, name: str | None = None) -> list[Span]:
         """All spans let out so far, in the order of their arrival; by `name` if given."""
         found = read_spans(self.spans_file)

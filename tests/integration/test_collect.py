@@ -38,7 +38,7 @@ def test_home_directories_are_what_is_on_the_disk(tmp_path, collector):
         (tmp_path / "home" / name / "deep" / "data").write_bytes(b"x" * blocks * 65536)
     done = run(
         "--once", EXAMPLES / "home_directories.py",
-        AF_OTEL_HOMES=str(tmp_path / "home"), OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        AF_OTEL_HOMES=str(tmp_path / "home"), **collector.settings,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     used = {
@@ -85,7 +85,7 @@ def odd():
 def test_one_that_fails_or_hangs_concerns_no_other(tmp_path, collector):
     """The others go on, round by round; what failed is said once; SIGTERM ends it at once."""
     (tmp_path / "mine.py").write_text(SOURCE)
-    line, options = command(tmp_path / "mine.py", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    line, options = command(tmp_path / "mine.py", **collector.settings)
     process = subprocess.Popen(line, **options)
     wait_for(
         lambda: any(point["value"] >= 3 for point in collector.points("facility.licences")),
@@ -113,7 +113,7 @@ def test_a_number_that_is_no_longer_true_is_no_longer_told(tmp_path, collector):
         "    asked.append(1)\n    assert len(asked) == 1\n    return 5\n"
         "@collector(every=1)\ndef alive():\n    return len(asked)\n"
     )
-    line, options = command(tmp_path / "once.py", OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    line, options = command(tmp_path / "once.py", **collector.settings)
     process = subprocess.Popen(line, **options)
     try:
         wait_for(

@@ -39,7 +39,7 @@ def collector(tmp_path_factory):
 def traced(payload, collector):
     return {
         "PYTHONPATH": str(payload),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        **collector.settings,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
     }

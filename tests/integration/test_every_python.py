@@ -51,7 +51,7 @@ def test_a_payload_traces_a_dask_script(python, form, payload, collector, tmp_pa
             "HOME": str(tmp_path),
             "PYTHONPATH": str(target),
             "BAGGAGE": "session.id=abc,secret=s3cret",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            **collector.settings,
         },
         capture_output=True,
         text=True,
@@ -89,7 +89,7 @@ def test_an_image_with_an_old_opentelemetry_runs_untraced(payload, collector, tm
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(payload),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            **collector.settings,
         },
         capture_output=True,
         text=True,

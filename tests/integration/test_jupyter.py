@@ -42,7 +42,7 @@ def collector(tmp_path_factory):
 def settings(payload, collector):
     return {
         "PYTHONPATH": str(payload),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        **collector.settings,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
     }
@@ -479,7 +479,7 @@ def test_a_server_without_collector_works(settings, tmp_path):
 def test_it_works_with_a_plain_opentelemetry_instrument(collector, tmp_path):
     """Found by its entry points, in server and kernel, with the SDK and exporter of the tool."""
     settings = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        **collector.settings,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_BSP_SCHEDULE_DELAY": "100",

@@ -125,7 +125,7 @@ def test_a_number_that_cannot_be_carried_costs_no_other(payload, collector):
             metrics.counter("large").add(2**62)
             metrics.counter("larger").add(1e308)
         """,
-        OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
+        **collector.settings,
     )
     wait_for(lambda: collector.points("user.innocent"), "the other counter")
     assert [float(point["value"]) for point in collector.points("user.large")] == [3.0 * 2**62]
@@ -377,7 +377,7 @@ def run_script(payload, code=SCRIPT, **env):
 
 def test_a_script_has_its_numbers_sent_with_nothing_to_set_up(payload, collector):
     """Under the hook, a plain script's numbers arrive, the training's each with its own time."""
-    ended = run_script(payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+    ended = run_script(payload, **collector.settings)
     assert ended.stderr == ""
     (events,) = wait_for(lambda: collector.points("user.events"), "the counter")
     assert (events["value"], events["attributes"]) == (3, {"sample": "ttbar"})
@@ -421,7 +421,7 @@ def test_a_collector_that_comes_back_gets_the_points_it_missed(payload, collecto
         """)],
         env={
             **os.environ, "PYTHONPATH": str(payload), "OTEL_METRIC_EXPORT_INTERVAL": "200",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+            **collector.settings, "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
         },
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -454,7 +454,7 @@ def test_a_forked_child_counts_for_itself(payload, collector):
         """)],
         env={
             **os.environ, "PYTHONPATH": str(payload), "OTEL_METRIC_EXPORT_INTERVAL": "300",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            **collector.settings,
         },
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -501,7 +501,7 @@ def test_a_forked_child_that_ends_at_once_loses_nothing(payload, collector, tmp_
         [sys.executable, tmp_path / "children.py", how],
         env={
             **os.environ, "PYTHONPATH": str(payload),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            **collector.settings,
         },
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip

@@ -261,11 +261,15 @@ def test_what_the_sdk_cannot_use_is_one_line_without_a_stack_trace(payload, tmp_
 
 
 def traced(body, payload_path, **env):
-    """Start a process under a payload that makes spans with the providers of the runtime."""
+    """Start a process under a payload that makes spans with the providers of the runtime; it takes
+    its time where the machine is busy.
+    """
     code = textwrap.dedent("""
         import os, signal, sys, time
         sys.path.append(os.environ["LIB"])
+        from af_otel.runtime import _lazy
         from af_otel.runtime._lazy import LazyTracerProvider, LazyMeterProvider, Loader
+        _lazy.WAIT = 60
         loader = Loader("kernel")
         tracer = LazyTracerProvider(loader).get_tracer("test")
         meter = LazyMeterProvider(loader).get_meter("test")
@@ -294,7 +298,7 @@ def test_a_header_that_cannot_be_read_is_not_quoted(payload):
 
 def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
     """A script that ends at once, one that is terminated and one that forks keep their spans."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    env = collector.settings
     ended = traced(
         "tracer.start_span('ended').end(); meter.create_counter('c').add(1)", payload, **env
     )
@@ -325,6 +329,7 @@ def test_a_signal_that_interrupts_telemetry_ends_the_process(payload):
     process = traced(
         """
         tracer.start_span('x').end()
+        _lazy.WAIT = 1
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         processors = loader.providers.traces._active_span_processor._span_processors
         (batches,) = [p for p in processors if isinstance(p, BatchSpanProcessor)]
@@ -354,7 +359,7 @@ def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, colle
             pool.close()
             pool.join()
         """,
-        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+        payload, **collector.settings, OTEL_BSP_SCHEDULE_DELAY="60000",
     )  # fmt: skip
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -374,7 +379,7 @@ def test_children_do_not_send_their_parents_metrics_once_more(payload, collector
             time.sleep(.2)
             if pid: counter.add(1)
         """,
-        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_METRIC_EXPORT_INTERVAL="100",
+        payload, **collector.settings, OTEL_METRIC_EXPORT_INTERVAL="100",
     )  # fmt: skip
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -392,7 +397,7 @@ def test_a_pool_that_is_ended_loses_nothing(payload, collector):
         with multiprocessing.get_context('fork').Pool(2) as pool:
             pool.map(work, range(4), chunksize=1)
         """,
-        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+        payload, **collector.settings, OTEL_BSP_SCHEDULE_DELAY="60000",
     )  # fmt: skip
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -471,6 +476,7 @@ def test_a_sdk_that_never_loads_is_waited_for_once(payload):
             def find_spec(name, path=None, target=None):
                 if name == "opentelemetry.sdk.trace.export": time.sleep(99)
         sys.meta_path.insert(0, Hangs)
+        _lazy.WAIT = 1
         for _ in range(1000): tracer.start_span("x").end()
         print("runs", flush=True); os._exit(0)
         """,
@@ -521,7 +527,7 @@ def test_a_child_of_multiprocessing_sends_its_spans_at_its_end(payload, collecto
             target=lambda: tracer.start_span('child of multiprocessing').end())
         child.start(); child.join()
         """,
-        payload, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+        payload, **collector.settings, OTEL_BSP_SCHEDULE_DELAY="60000",
     )  # fmt: skip
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
