@@ -85,20 +85,23 @@ def export(
 
 @dashboards.command()
 def lint(
-    directory: Annotated[
+    path: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Dashboards that were exported, and changed there."),
+        typer.Argument(
+            metavar="[PATH]",
+            help="A dashboard that was exported, and changed there, or a directory of them.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with dashboards: ours, or those of a directory.
+    """Say what is wrong with dashboards: ours, or those of a file or directory.
 
     Each panel has a description and a unit, each query is of the facility's, parses, and asks for
     metrics that somebody writes; no data source is hard-coded and no uid is there twice.
     """
     from af_otel.grafana import lint as rules
 
-    boards = _made() if directory is None else _read(directory)
+    boards = _made() if path is None else _read(path)
     problems = rules.lint(boards)
     if as_json:
         typer.echo(json.dumps({"dashboards": len(boards), "problems": problems}, indent=2))
@@ -171,21 +174,27 @@ def _made(facility: str = "") -> Mapping[str, Mapping[str, Any]]:
     return made(facility, choose=True)
 
 
-def _read(directory: Path) -> dict[str, dict[str, Any]]:
-    found = {path.stem: _board(path) for path in sorted(directory.glob("*.json"))}
-    if not found:
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
         raise AfOtelError(
-            f"`{directory}` has no dashboards in it",
+            f"`{path}` has no dashboards in it",
             where="`*.json` there",
-            hint=f"`af-otel dashboards export {directory}` writes ours",
+            hint=f"`af-otel dashboards export {path}` writes ours",
         )
-    return found
+    return {file.stem: _board(file) for file in files}
 
 
 def _board(path: Path) -> dict[str, Any]:
     try:
         board = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise AfOtelError(
+            f"A dashboard cannot be read: {error.strerror}",
+            where=f"`{path}`",
+            hint="name a file or directory that `af-otel dashboards export` has written",
+        ) from error
+    except ValueError as error:
         raise AfOtelError(
             f"`{path}` is no JSON", where=str(error), hint="export it from Grafana again"
         ) from error

@@ -206,6 +206,7 @@ def test_command_says_what_is_wrong(tmp_path, boards):
     done = af_otel("dashboards", "lint", str(tmp_path))
     assert done.returncode == 3
     assert done.stderr.splitlines()[0] == "error: mine: Servers: it has no description"
+    assert af_otel("dashboards", "lint", str(tmp_path / "mine.json")).stderr == done.stderr
 
     (tmp_path / "mine.json").write_text("{}")
     done = af_otel("dashboards", "lint", str(tmp_path))
@@ -213,6 +214,8 @@ def test_command_says_what_is_wrong(tmp_path, boards):
         1,
         f"error: `{tmp_path / 'mine.json'}` is no dashboard",
     )
+    done = af_otel("dashboards", "lint", str(tmp_path / "none.json"))
+    assert (done.returncode, "No such file or directory" in done.stderr) == (1, True)
 
 
 def test_a_facilitys_grafana_is_found(tmp_path):
