@@ -32,7 +32,7 @@ from af_otel.runtime._settings import JSON, PROTOBUF, Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.metrics import MeterProvider as MeterProviderAPI
 
@@ -61,12 +61,12 @@ class Providers:
         self,
         traces: trace.TracerProvider,
         meters: MeterProviderAPI,
-        parts: Sequence[Any] = (),
+        ends: Sequence[Callable[..., object]] = (),
         flush_timeout: int = 0,
     ) -> None:
         self.traces = traces
         self.meters = meters
-        self._parts = parts
+        self._ends = ends
         self.flush_timeout = flush_timeout
 
     def shutdown(self) -> None:
@@ -74,11 +74,11 @@ class Providers:
 
         The parts export on threads of their own: from 3.12 on, none can be started any more here.
         """
-        ends = time.monotonic() + self.flush_timeout / 1000
-        parts, self._parts = self._parts, ()
-        for part in parts:
+        until = time.monotonic() + self.flush_timeout / 1000
+        ends, self._ends = self._ends, ()
+        for end in ends:
             with suppress(Exception):
-                part.shutdown(timeout_millis=max(0.0, ends - time.monotonic()) * 1000)
+                end(timeout_millis=max(0.0, until - time.monotonic()) * 1000)
 
 
 def load(service: str, role: str, present: trace.TracerProvider | None = None) -> Providers:
@@ -98,20 +98,19 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     quieten_exporters()
     _chance.use_our_own()
     resource = _resource(service, role)
-    parts: list[Any] = []
+    ends: list[Callable[..., object]] = []
 
     traces = present
     if traces is None:
-        traces, processors = _traces(settings, resource, role)
-        parts += processors
+        traces, ends = _traces(settings, resource, role)
         trace._TRACER_PROVIDER = traces  # noqa: SLF001
     meters = metrics._internal._METER_PROVIDER  # noqa: SLF001 - asking may load one by a setting
     if meters is None:
-        meters = _meters(settings, resource)
-        parts.append(meters)
+        meters, more = _meters(settings, resource)
+        ends += more
         metrics._internal._METER_PROVIDER = meters  # noqa: SLF001
         metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)  # noqa: SLF001
-    return Providers(traces, meters, parts, settings.flush_timeout)
+    return Providers(traces, meters, ends, settings.flush_timeout)
 
 
 def _resource(service: str, role: str) -> Resource:
@@ -125,7 +124,9 @@ def _resource(service: str, role: str) -> Resource:
     return Resource.create(attributes)
 
 
-def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerProvider, list[Any]]:
+def _traces(
+    settings: Settings, resource: Resource, role: str
+) -> tuple[TracerProvider, list[Callable[..., object]]]:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
     if settings.traces_exporter == "none":
@@ -136,6 +137,7 @@ def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerPr
         if console
         else _Otlp("traces", settings.traces_protocol, settings.traces_timeout)
     )
+    hurry = [] if console else [exporter.hurry]
     batches = BatchSpanProcessor(
         PrivateSpanExporter(exporter, texts=settings.exception_texts),
         max_queue_size=settings.queue_size,
@@ -145,7 +147,7 @@ def _traces(settings: Settings, resource: Resource, role: str) -> tuple[TracerPr
     pending = PendingSpans(batches.on_end, after=settings.pending_after / 1000)
     provider.add_span_processor(pending)
     provider.add_span_processor(batches)
-    return provider, [_Spans(pending, batches)]
+    return provider, [*hurry, _Spans(pending, batches).shutdown]
 
 
 class _Spans:
@@ -160,8 +162,11 @@ class _Spans:
         self.batches._batch_processor.shutdown(int(timeout_millis))  # noqa: SLF001
 
 
-def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider:
+def _meters(
+    settings: Settings, resource: Resource
+) -> tuple[sdk_metrics.MeterProvider, list[Callable[..., object]]]:
     readers: list[MetricReader] = []
+    hurry: list[Callable[..., object]] = []
     if settings.metrics_exporter != "none":
         console = settings.metrics_exporter == "console"
         exporter: Any = (
@@ -169,6 +174,7 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
             if console
             else _Otlp("metrics", settings.metrics_protocol, settings.metrics_timeout)
         )
+        hurry = [] if console else [exporter.hurry]
         readers.append(
             PeriodicExportingMetricReader(
                 Merging(exporter, resource),
@@ -176,7 +182,8 @@ def _meters(settings: Settings, resource: Resource) -> sdk_metrics.MeterProvider
                 export_timeout_millis=settings.metric_timeout,
             )
         )
-    return sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    provider = sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    return provider, [*hurry, provider.shutdown]
 
 
 def _inherited(role: str) -> dict[str, object]:
@@ -206,12 +213,32 @@ class _Otlp:
         self._of = signal, protocol, timeout
         # A parent's is kept: to close it would wait for locks that its threads held.
         self._made = {os.getpid(): _otlp(*self._of)}
+        self._hurried = False
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._own(), name)
+
+    def _own(self) -> Any:
         process = os.getpid()
         if process not in self._made:
             self._made[process] = _otlp(*self._of)
-        return getattr(self._made[process], name)
+        return self._made[process]
+
+    def export(self, batch: Any, **kwargs: Any) -> Any:
+        """Export; what waits to try again when the process ends has a last try then."""
+        hurried = self._hurried
+        result = self._own().export(batch, **kwargs)
+        if result.name != "SUCCESS" and self._hurried and not hurried:
+            result = self._own().export(batch, **kwargs)
+        return result
+
+    def hurry(self, timeout_millis: float) -> None:  # noqa: ARG002 - as all that end
+        """Try once from now on: where nobody listens, somebody would wait for the end of this
+        process.
+        """
+        self._hurried = True
+        with suppress(AttributeError):
+            self._own()._client._shutdown_event.set()  # noqa: SLF001
 
 
 def _otlp(signal: str, protocol: str, timeout: float) -> Any:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import textwrap
@@ -277,6 +278,7 @@ def traced(body, payload_path, **env):
     return subprocess.Popen(
         [sys.executable, "-c", code + textwrap.dedent(body)],
         env={**os.environ, "LIB": str(payload_path / "af_otel_lib"), **env},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -547,6 +549,45 @@ def test_without_a_collector_a_process_says_so_once(payload):
     _, err = process.communicate(timeout=60)
     (line,) = err.splitlines()
     assert "the Collector does not take telemetry" in line
+
+
+def test_the_end_of_a_process_tries_once(payload):
+    """Where nobody takes it, more tries would only be waited for."""
+    tries = []
+
+    class Refuses(socketserver.BaseRequestHandler):
+        def handle(self):
+            tries.append(self.client_address)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        process = traced(
+            "tracer.start_span('x').end(); meter.create_counter('c').add(1)", payload,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_address[1]}",
+            AF_OTEL_FLUSH_TIMEOUT="8000",
+        )  # fmt: skip
+        process.communicate(timeout=60)
+        server.shutdown()
+    # Spans and metrics; each once more on a new connection, as the first may have been a stale one.
+    assert len(tries) == 4
+
+
+def test_what_waits_for_its_next_try_has_it_at_the_end(payload, collector):
+    """The Collector may be back by then."""
+    collector.stop()
+    process = traced(
+        """
+        tracer.start_span('patient').end()
+        print("made", flush=True); sys.stdin.readline()
+        """,
+        payload, **collector.settings, OTEL_BSP_SCHEDULE_DELAY="100",
+        OTEL_EXPORTER_OTLP_TIMEOUT="3600", OTEL_METRICS_EXPORTER="none",
+    )  # fmt: skip
+    assert process.stdout.readline() == "made\n"
+    time.sleep(4)  # its tries are after 0.1, 1, 3 and 7 seconds
+    collector.start()
+    process.communicate("\n", timeout=60)
+    collector.wait_for_span("patient")
 
 
 def test_a_collector_that_never_answers_does_not_hold_the_end_of_a_process(payload):
