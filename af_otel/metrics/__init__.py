@@ -23,14 +23,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from af_otel.metrics import _registry
+from af_otel.metrics import _names, _registry
 from af_otel.metrics._collectors import collector
 from af_otel.metrics._instruments import DECADES, SECONDS, Counter, Gauge, Histogram, Timer
 from af_otel.metrics._training import Training
 from af_otel.metrics._warn import MetricsWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Counter",
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-def counter(name: str, *, unit: str = "", description: str = "") -> Counter:
+def counter(name: str, unit: str = "", description: str = "") -> Counter:
     """Return the counter of this name, the same one each time.
 
     Parameters
@@ -63,31 +63,32 @@ def counter(name: str, *, unit: str = "", description: str = "") -> Counter:
     return _registry.instrument(Counter, name, unit, description)
 
 
-def gauge(name: str, *, unit: str = "", description: str = "") -> Gauge:
+def gauge(name: str, unit: str = "", description: str = "") -> Gauge:
     """Return the gauge of this name; parameters as of `counter`."""
     return _registry.instrument(Gauge, name, unit, description)
 
 
 def histogram(
-    name: str, *, unit: str = "", description: str = "", buckets: Sequence[float] = DECADES
+    name: str, unit: str = "", description: str = "", buckets: Sequence[float] = DECADES
 ) -> Histogram:
     """Return the histogram of this name; `buckets` are upper bounds, rising, 50 at most."""
     return _registry.instrument(Histogram, name, unit, description, buckets)
 
 
-def timer(name: str, **labels: Any) -> Timer:
+def timer(name: str, *given: Mapping[str, Any], **labels: Any) -> Timer:
     """Return a timer, for `with` or as a decorator: a histogram of seconds, by `outcome`."""
-    return Timer(_registry.instrument(Histogram, name, "s", "", SECONDS), labels)
+    histogram = _registry.instrument(Histogram, name, "s", "", SECONDS)
+    return Timer(histogram, _names.gathered(histogram.name, given, labels))
 
 
-def training(name: str, **labels: Any) -> Training:
+def training(name: str, *given: Mapping[str, Any], **labels: Any) -> Training:
     """Return a run of a training, whose every value is kept with the time it was made at.
 
     Parameters
     ----------
     name
         What is trained: the label `training` of all its metrics.
-    **labels
-        What tells this run from others, such as `model="mlp"`.
+    *given, **labels
+        What tells this run from others, such as `model="mlp"`; also as a mapping.
     """
-    return Training(name, labels)
+    return Training(name, _names.gathered("training", given, labels))

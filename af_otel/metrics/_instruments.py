@@ -21,7 +21,7 @@ from af_otel.metrics import _names
 from af_otel.metrics._warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -175,17 +175,17 @@ class Counter(Instrument):
     kind = "counter"
     suffixes = ("total",)
 
-    def add(self, value: float = 1, **labels: Any) -> None:
+    def add(self, value: float = 1, *given: Mapping[str, Any], **labels: Any) -> None:
         """Count `value` more; never raises.
 
         Parameters
         ----------
         value
             A finite number, not negative.
-        **labels
-            What it is counted by: a few words each, such as `sample="ttbar"`.
+        *given, **labels
+            What it is counted by: a few words each, such as `sample="ttbar"`; also as a mapping.
         """
-        self._add(value, labels)
+        self._add(value, _names.gathered(self.name, given, labels) if given else labels)
 
     def _add(self, value: float, labels: dict[str, Any]) -> None:
         number = self._number(value)
@@ -206,8 +206,10 @@ class Gauge(Instrument):
 
     kind = "gauge"
 
-    def set(self, value: float, **labels: Any) -> None:
+    def set(self, value: float, *given: Mapping[str, Any], **labels: Any) -> None:
         """Set it to a finite number; never raises."""
+        if given:
+            labels = _names.gathered(self.name, given, labels)
         number = self._number(value)
         if number is None:
             return
@@ -223,9 +225,9 @@ class Histogram(Instrument):
     kind = "histogram"
     suffixes = ("bucket", "count", "sum")
 
-    def record(self, value: float, **labels: Any) -> None:
+    def record(self, value: float, *given: Mapping[str, Any], **labels: Any) -> None:
         """Record a finite number; never raises."""
-        self._record(value, labels)
+        self._record(value, _names.gathered(self.name, given, labels) if given else labels)
 
     def _record(self, value: float, labels: dict[str, Any]) -> None:
         number = self._number(value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from af_otel.metrics._warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
 # Everything of a user's is below this, so that no name can be one of the facility's.
 PREFIX = "user."
@@ -75,6 +76,17 @@ def prometheus(name: str, unit: str = "", suffix: str = "") -> str:
     return words if not suffix or words.endswith(f"_{suffix}") else f"{words}_{suffix}"
 
 
+def gathered(metric: str, given: Iterable[object], named: dict[str, Any]) -> dict[str, Any]:
+    """Return labels by keyword and in mappings, such as OpenTelemetry's own calls take, as one."""
+    for each in given:
+        if isinstance(each, Mapping):
+            named = {**each, **named}
+        elif each is not None:
+            kind = type(each).__name__
+            warn(metric, f"takes no {kind} there, so it is left out; write labels by keyword")
+    return named
+
+
 def labels(metric: str, given: Mapping[str, object]) -> dict[str, str]:
     """Return labels as they are stored: text, short, and few; a warning tells what is left out."""
     taken: dict[str, str] = {}
@@ -86,8 +98,8 @@ def labels(metric: str, given: Mapping[str, object]) -> dict[str, str]:
             )
             break
         text = _label(value)
-        if not _LABEL.fullmatch(name):
-            warn(metric, f"{name!r:.80} is no name for a label, so it is left out")
+        if not isinstance(name, str) or not _LABEL.fullmatch(name):
+            warn(metric, f"{shown(name)} is no name for a label, so it is left out")
         elif text is None:
             kind = type(value).__name__
             warn(metric, f"label `{name}` is a {kind} and is left out; labels are text or numbers")

@@ -143,6 +143,24 @@ def test_what_counts_as_a_number_of_other_libraries_is_one():
     assert sums("numpy.array") == {(): 2.5}
 
 
+def test_labels_may_come_as_opentelemetry_takes_them():
+    """In a mapping; what is none is told and costs nothing of the rest."""
+    metrics.counter("mapped", "{event}", "Events").add(1, {"sample": "ttbar"}, run=2)
+    metrics.gauge("mapped.gauge").set(1, {"sample": "ttbar"})
+    metrics.histogram("mapped.histogram").record(1, None)
+    with metrics.timer("mapped.timer", {"step": "fit"}):
+        pass
+    labels = (("run", "2"), ("sample", "ttbar"))
+    assert sums("mapped") == {labels: 1}
+    assert sums("mapped.gauge") == {(("sample", "ttbar"),): 1}
+    assert list(sums("mapped.timer")) == [(("outcome", "ok"), ("step", "fit"))]
+    with pytest.warns(MetricsWarning, match="takes no str there"):
+        metrics.counter("mapped").add(1, "sample", sample="ttbar", run=2)
+    with pytest.warns(MetricsWarning, match="1 is no name for a label"):
+        metrics.counter("mapped").add(1, {1: "x"}, sample="ttbar", run=2)
+    assert sums("mapped") == {labels: 3}
+
+
 def test_a_counter_does_not_fall():
     """It says what to use instead."""
     metrics.counter("falling").add(3)
