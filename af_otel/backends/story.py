@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RECENT = 600  # s; a process that was heard of within them is taken to be alive
 _CELL_ENDINGS = {"died", "aborted", "interrupted"}  # these say more than a class of exception
+DEEPEST = 100  # levels; a user's recursion may have thousands, which no reader follows
 GRACE = 10  # s; a worker reports its share of a compute when the compute has ended already
 
 
@@ -58,9 +59,11 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """Itself and all under it, parents first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        left = [self]
+        while left:
+            node = left.pop()
+            yield node
+            left += reversed(node.children)
 
 
 @dataclass
@@ -151,7 +154,10 @@ class Story:
 
 
 def tell(spans: Iterable[Span], *, session_id: str = "", now: float | None = None) -> Story:
-    """Put spans into trees; a marker stands for its span only where that never came."""
+    """Put spans into trees; a marker stands for its span only where that never came.
+
+    What is deeper than `DEEPEST` levels is told under the last of them, one beside the other.
+    """
     nodes: dict[str, Node] = {}
     markers: dict[str, Node] = {}
     for span in spans:
@@ -160,12 +166,35 @@ def tell(spans: Iterable[Span], *, session_id: str = "", now: float | None = Non
         else:
             nodes[span.span_id] = Node(span)
     nodes = markers | nodes
-    roots: list[Node] = []
-    for node in sorted(nodes.values(), key=lambda node: node.span.start):
-        parent = nodes.get(node.span.parent_id)
-        (parent.children if parent else roots).append(node)
+    roots = _trees(sorted(nodes.values(), key=_first_start), nodes)
     _judge(list(nodes.values()), nodes, time.time() if now is None else now)
     return Story(roots, session_id)
+
+
+def _trees(ordered: list[Node], nodes: dict[str, Node]) -> list[Node]:
+    """Hang each node under its parent, and return those that have none here."""
+    for node in ordered:
+        if parent := nodes.get(node.span.parent_id):
+            parent.children.append(node)
+    told: set[int] = set()
+    roots = []
+    # Of spans that name each other as their parents the first is a root: none is lost.
+    for node in [*(one for one in ordered if one.span.parent_id not in nodes), *ordered]:
+        if id(node) in told:
+            continue
+        if parent := nodes.get(node.span.parent_id):
+            parent.children = [child for child in parent.children if child is not node]
+        roots.append(node)
+        told.update(map(id, node.walk()))
+    level = roots.copy()
+    for _ in range(DEEPEST - 2):
+        level = [child for node in level for child in node.children]
+    for node in level:
+        _, *under = node.walk()
+        for one in under:
+            one.children = []
+        node.children = sorted(under, key=_first_start)
+    return sorted(roots, key=_first_start)
 
 
 def _judge(every: list[Node], nodes: dict[str, Node], now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 
 import pytest
 from af_otel_semconv import attributes as names
@@ -11,10 +12,11 @@ from inline_snapshot import snapshot
 from rich.console import Console
 
 from af_otel.backends.spans import Link, Span
-from af_otel.backends.story import Fold, State, fold, tell
+from af_otel.backends.story import DEEPEST, Fold, State, fold, tell
 from af_otel.backends.words import duration
 from af_otel.cli._page import PAPER
 from af_otel.cli._story import Lines, heading
+from af_otel.page.told import told
 
 NOW = 1_800_000_000.0  # s since the epoch
 SESSION = "5e55"
@@ -116,6 +118,36 @@ def open_cell(session, **execute):
     cell = session.span("execute cell", took=9, **execute)
     session.marker("run cell", cell, of="00000000000000ff", service="jupyter-kernel")
     return next(node for node in session.tell().nodes() if node.span.name == "run cell")
+
+
+def test_a_recursion_of_thousands_is_told_whole(session):
+    """What is deeper than anybody looks is told side by side, in whatever form it is asked for."""
+    above = None
+    for number in range(3000):
+        above = session.span(f"level {number}", above, number / 1e3)
+    story = session.tell()
+
+    assert [node.span.name for node in story.nodes()] == [f"level {n}" for n in range(3000)]
+    node, levels = story.roots[0], 1
+    while node.children:
+        node, levels = node.children[0], levels + 1
+    assert levels == DEEPEST
+    assert "level 2999" in json.dumps(story.as_json())
+    assert "level 2999" in json.dumps(told(story))
+    assert Lines(story, 100, everything=True).table.row_count == 3000
+
+
+def test_spans_that_are_their_own_ancestors_are_told(session):
+    """Whoever sends that has an error in it: the first of them is taken for a root."""
+    one = session.span("one", parent_id=f"{2:016x}", trace="1")
+    two = session.span("two", one, 1)
+    session.span("under both", two, 2)
+    session.span("alone", parent_id=f"{4:016x}", at=3)
+
+    one, alone = session.tell().roots
+
+    assert [node.span.name for node in one.walk()] == ["one", "two", "under both"]
+    assert [node.span.name for node in alone.walk()] == ["alone"]
 
 
 def test_span_that_its_waiting_parent_outlived_was_open_when_its_process_died(session):
