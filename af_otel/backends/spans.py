@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from af_otel_semconv import attributes as names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
@@ -129,7 +129,12 @@ def _enum(value: int | str, known: tuple[str, ...], prefix: str) -> str:
 
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
-    return {item["key"]: _value(item.get("value", {})) for item in holder.get("attributes", ())}
+    return _pairs(holder.get("attributes", ()))
+
+
+def _pairs(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    # Protobuf's JSON leaves out what is empty, a key as well.
+    return {item.get("key", ""): _value(item.get("value", {})) for item in items}
 
 
 def _value(value: Mapping[str, Any]) -> Any:
@@ -139,6 +144,6 @@ def _value(value: Mapping[str, Any]) -> Any:
         if kind == "arrayValue":
             return [_value(item) for item in content.get("values", ())]
         if kind == "kvlistValue":
-            return {item["key"]: _value(item.get("value", {})) for item in content["values"]}
+            return _pairs(content.get("values", ()))
         return content
     return None

@@ -108,6 +108,16 @@ def test_both_dialects_of_otlp_json_read_the_same(server):
     assert [span for span in sent if span.trace_id == SPAWN_TRACE] == server.trace(SPAWN_TRACE)
 
 
+def test_what_is_empty_may_be_left_out():
+    """Protobuf's JSON has no key for an attribute's empty name, or a map without entries."""
+    attributes = [{"value": {"intValue": "1"}}, {"key": "map", "value": {"kvlistValue": {}}}]
+    span = {"traceId": "a" * 32, "spanId": "b" * 16, "attributes": attributes}
+
+    (found,) = parse({"batches": [{"scopeSpans": [{"spans": [span]}]}]})
+
+    assert found.attributes == {"": 1, "map": {}}
+
+
 def test_unknown_trace_has_no_spans(server):
     """That there is none is an answer, no failure."""
     assert server.trace("f" * 32) == []
