@@ -43,8 +43,8 @@ def remarks(story: Story, node: Node) -> Iterator[Remark]:
         yield Remark(node.state.value, "open")
     attributes = node.span.attributes
     tasks = attributes.get(names.GRAPH_TASKS, attributes.get(names.TASKS))
-    if tasks is not None:
-        yield Remark(count(int(tasks), "task"), "plain")
+    if isinstance(tasks, int):  # a user's own attribute of that name may be anything
+        yield Remark(count(tasks, "task"), "plain")
     erred = attributes.get(names.GRAPH_TASKS_ERRED, attributes.get(names.TASKS_ERRED))
     if erred:
         yield Remark(f"{erred} failed", "less")

@@ -137,6 +137,15 @@ def test_a_recursion_of_thousands_is_told_whole(session):
     assert Lines(story, 100, everything=True).table.row_count == 3000
 
 
+def test_attributes_of_our_names_may_be_anybodys(session):
+    """A user's code may give a span of its own an attribute of ours, with any value."""
+    session.span("mine", attributes={names.TASKS: "some", names.TASKS_ERRED: [1]})
+
+    (root,) = told(session.tell())["items"]
+
+    assert root["remarks"] == [["[1] failed", "less"]]
+
+
 def test_spans_that_are_their_own_ancestors_are_told(session):
     """Whoever sends that has an error in it: the first of them is taken for a root."""
     one = session.span("one", parent_id=f"{2:016x}", trace="1")
