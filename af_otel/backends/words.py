@@ -86,7 +86,9 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def duration(seconds: float) -> str:
-    """Three digits at most, in the unit that suits."""
+    """Three digits at most, in the unit that suits; below 0 where a clock was put back."""
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
     if seconds < _SECOND:
         return f"{seconds * 1e3:.3g} ms"
     if seconds < _MINUTE:

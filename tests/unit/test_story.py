@@ -358,8 +358,10 @@ def test_json_has_all_that_the_tree_has():
         (61, "1m 01s"),
         (3600, "1h 00m"),
         (90000, "1d 01h"),
+        (-0.25, "-250 ms"),
+        (-7200, "-2h 00m"),
     ],
 )
 def test_duration_suits_its_unit(seconds, text):
-    """Three digits, from parts of a millisecond to days."""
+    """Three digits, from parts of a millisecond to days; a clock may have been put back."""
     assert duration(seconds) == text

@@ -7,6 +7,7 @@ function digits(number) {
 }
 
 export function duration(seconds) {
+  if (seconds < 0) return `-${duration(-seconds)}`; // a clock was put back
   const whole = (unit) => Math.floor(seconds / unit);
   const rest = (unit, part) => String(Math.floor((seconds % unit) / part)).padStart(2, "0");
   if (seconds < 0.9995) return `${digits(seconds * 1e3)} ms`;
