@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,20 +54,29 @@ class Refused(AfOtelError):
         self.status = status
 
 
+def new_client(access: Access = ANYBODY) -> httpx.Client:
+    """A client for `get_json`; to make one takes longer than most answers."""
+    # A proxy set for downloads does not know the servers of this machine or cluster.
+    return httpx.Client(timeout=TIMEOUT, verify=access.tls or True, trust_env=False)
+
+
 def get_json(
     server: str,
     base: str,
     path: str,
     params: Mapping[str, str | int | float] | None = None,
     access: Access = ANYBODY,
+    client: httpx.Client | None = None,
 ) -> Any:
-    """What `server` (its name, for errors) at `base` answers to a GET of `path`."""
+    """What `server` (its name, for errors) at `base` answers to a GET of `path`.
+
+    `client` is one that its caller goes on to use; without it one is made.
+    """
     url = base.rstrip("/") + path
     base = access.called or base
     try:
-        # A proxy set for downloads does not know the servers of this machine or cluster.
-        with httpx.Client(timeout=TIMEOUT, verify=access.tls or True, trust_env=False) as client:
-            answer = client.get(
+        with contextlib.nullcontext(client) if client else new_client(access) as asking:
+            answer = asking.get(
                 url,
                 params={key: str(value) for key, value in (params or {}).items()},
                 headers={"Accept": "application/json", **access.headers},

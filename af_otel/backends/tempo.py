@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from af_otel.backends import spans
-from af_otel.backends.http import ANYBODY, Access, Refused, get_json
+from af_otel.backends.http import ANYBODY, Access, Refused, get_json, new_client
 
 if TYPE_CHECKING:
+    import httpx
+
     from af_otel.backends.spans import Span
 
 SEARCH_LIMIT = 1000  # traces; Tempo's own default is 20, fewer than a morning's cells
@@ -73,10 +75,11 @@ class Tempo:
         ]
         return sorted(found, key=lambda trace: trace.start)
 
-    def trace(self, trace_id: str) -> list[Span]:
+    def trace(self, trace_id: str, client: httpx.Client | None = None) -> list[Span]:
         """The spans of a trace in order of their start; none if Tempo has no such trace."""
         try:
-            answer = get_json("Tempo", self.url, f"/api/traces/{trace_id}", access=self.access)
+            path = f"/api/traces/{trace_id}"
+            answer = get_json("Tempo", self.url, path, access=self.access, client=client)
         except Refused as error:
             if error.status == _NOT_FOUND:
                 return []
@@ -86,7 +89,9 @@ class Tempo:
         return sorted(unique.values(), key=lambda span: span.start)
 
     def session(self, session_id: str, *, start: float | None = None) -> list[Span]:
-        """The spans of all traces of a session, in order of their start."""
-        found = self.search(f"{{ span.session.id = {json.dumps(session_id)} }}", start=start)
-        every = [span for trace in found for span in self.trace(trace.trace_id)]
+        """The spans of a session's traces, the newest `SEARCH_LIMIT`, in order of their start."""
+        mine = f"{{ span.session.id = {json.dumps(session_id)} }} with (most_recent=true)"
+        found = self.search(mine, start=start)
+        with new_client(self.access) as client:
+            every = [span for trace in found for span in self.trace(trace.trace_id, client)]
         return sorted(every, key=lambda span: span.start)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from af_otel.backends.tempo import Tempo
 
 if TYPE_CHECKING:
+    import httpx
+
     from af_otel.backends.spans import Span
 
 SETTLED = 120  # s; a trace without open spans that has been silent for as long has ended
@@ -22,12 +24,12 @@ class RememberingTempo(Tempo):
 
     _kept: OrderedDict[str, list[Span]] = field(default_factory=OrderedDict)
 
-    def trace(self, trace_id: str) -> list[Span]:
+    def trace(self, trace_id: str, client: httpx.Client | None = None) -> list[Span]:
         """The spans of a trace in order of their start."""
         known = self._kept.get(trace_id)
         if known is not None:
             return known
-        spans = super().trace(trace_id)
+        spans = super().trace(trace_id, client)
         if spans and _settled(spans):
             self._kept[trace_id] = spans
             while sum(map(len, list(self._kept.values()))) > KEPT:

@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 from otlp import otlp_attributes, resource_spans
 
-from af_otel.backends import find
+from af_otel.backends import find, http, tempo
 from af_otel.backends.http import NotReachable, Refused
 from af_otel.backends.spans import Event, Link, parse
 from af_otel.backends.tempo import Tempo
@@ -128,6 +128,18 @@ def test_session_is_all_of_its_traces(server):
     names = [span.name for span in server.session("s1")]
 
     assert names == ["spawn server", "start server", "execute cell"]
+
+
+def test_session_of_many_traces_is_asked_for_by_one_client(server, monkeypatch):
+    """To make one reads all of the system's certificates: 1,000 would take half a minute."""
+    made = []
+    new_client = tempo.new_client
+    monkeypatch.setattr(tempo, "new_client", lambda access: made.append(1) or new_client(access))
+    monkeypatch.setattr(http, "new_client", tempo.new_client)
+
+    server.session("s1")
+
+    assert len(made) == 2  # for the search, and for all traces
 
 
 def test_session_id_cannot_change_the_question(server):

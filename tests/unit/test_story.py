@@ -13,7 +13,8 @@ from rich.console import Console
 
 from af_otel.backends.spans import Link, Span
 from af_otel.backends.story import DEEPEST, Fold, State, fold, tell
-from af_otel.backends.words import duration
+from af_otel.backends.tempo import SEARCH_LIMIT
+from af_otel.backends.words import duration, facts
 from af_otel.cli._page import PAPER
 from af_otel.cli._story import Lines, heading
 from af_otel.page.told import told
@@ -314,6 +315,14 @@ def test_heading_counts():
     assert lines[1].partition(", ")[2] == snapshot(
         "2m 30s: 29 spans in 4 traces from 5 processes, 2 errors"
     )
+
+
+def test_heading_says_where_there_may_be_more(session):
+    """Tempo is asked for a bounded number of traces: what is counted is not the whole session."""
+    for number in range(SEARCH_LIMIT):
+        session.span("execute cell", at=number)
+
+    assert facts(session.tell()).endswith("1,000 spans in the newest 1,000 traces from 1 process")
 
 
 def test_json_has_all_that_the_tree_has():
