@@ -198,12 +198,15 @@ def _privacy(facility: Facility) -> dict[str, Any]:
         return {}
     plain = config.parsed()["processors"]
     keys = plain["redaction"]["blocked_key_patterns"]
-    statements = plain["transform/scrub"]["trace_statements"]
+    groups = plain["transform/scrub"]["trace_statements"]
     return {
         "processors": {
             "redaction": {"blocked_key_patterns": [_without_texts(key) for key in keys]},
             "transform/scrub": {
-                "trace_statements": [one for one in statements if "span.status.message" not in one]
+                "trace_statements": [
+                    {"statements": [one for one in each if "span.status.message" not in one]}
+                    for each in (group["statements"] for group in groups)
+                ]
             },
         }
     }

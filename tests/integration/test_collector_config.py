@@ -130,6 +130,16 @@ PLANTED = {
     "bucket": f"https://s3.example/b?X-Amz-Signature={CANARY}&access_token={CANARY}",
     "database": f"postgresql://alice:{CANARY}@db.example/x",
     "said": f"401 for Bearer {CANARY}",
+    "quoted": f"'Bearer {CANARY}'",
+    "form": f"password={CANARY}&name=x",
+    "next": f"/login?next=%2Fhub%3Ftoken%3D{CANARY}",
+    "fragment": f"https://hub.example/#access_token={CANARY}",
+    "remote": f"https://{CANARY}@forge.example/x.git",
+    "body": f'{{"api_key": "{CANARY}"}}',
+    "entries": [f'{{"password":"{CANARY}"}}'],
+    "jwt": f"eyJhbGciOiJI.{CANARY}",
+    "forge": f"glpat-{CANARY}-000000",
+    "ssh.private_key": CANARY,
     "sent": [f"token {CANARY}"],
     "http.target": f"/hub/oauth_callback?code={CANARY}&state={CANARY}",
     "http.request.header.cookie": [f"jupyterhub-session-id={CANARY}"],
@@ -161,12 +171,14 @@ def test_no_secret_gets_through(local, tempo, prometheus):
     span = new_span(
         "GET /hub/login",
         attributes={"planted": "yes", **PLANTED},
-        events=[exception],
+        events=[exception, {"name": f"GET /lab?token={CANARY}", "timeUnixNano": "1"}],
         status={"code": 2, "message": f"ValueError: {CANARY}"},
     )
     resource = {**KERNEL, "process.command_args": ["jupyter-lab", f"--token={CANARY}"]}
     local.send(span, resource=resource)
-    counter = new_counter("planted", 1, {"api_token": CANARY, "url.full": CANARY, "kept": "yes"})
+    labels = {"api_token": CANARY, "url.full": CANARY, "kept": "yes", "state": "ok"}
+    labels |= {key: PLANTED[key] for key in ("bucket", "database", "said", "pages", "body", "jwt")}
+    counter = new_counter("planted", 1, labels)
     local.send_metrics(counter, resource=resource)
 
     trace = wait_for(lambda: tempo.trace(span["traceId"]), "the trace in Tempo")
@@ -175,7 +187,7 @@ def test_no_secret_gets_through(local, tempo, prometheus):
     every = get_json(f"{prometheus.url}/api/v1/series", **{"match[]": '{__name__=~".+"}'})
     wait_for(lambda: local.spans("GET /hub/login"), "the span in the file")
 
-    assert series[0]["metric"]["kept"] == "yes"
+    assert (series[0]["metric"]["kept"], series[0]["metric"]["state"]) == ("yes", "ok")
     for answer in (trace, found, series, every):
         assert CANARY not in json.dumps(answer)
     for file in local.directory.iterdir():
