@@ -96,7 +96,8 @@ def share(instrument: Instrument, good: str, *where: str, over: str = WINDOW) ->
     """Of a histogram's values those that fit `good`; nothing where there was none at all."""
     name = f"{prometheus_name(instrument)}_count"
     whole = grown(name, *where, over=over)
-    return f"{grown(name, good, *where, over=over)} / ({whole} > 0)"
+    # Where none is good, no series of a good one may be there.
+    return f"({grown(name, good, *where, over=over)} or {whole} * 0) / ({whole} > 0)"
 
 
 def quantile(q: float, instrument: Instrument, *where: str, by: str = "") -> str:

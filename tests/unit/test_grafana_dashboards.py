@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from af_otel_semconv import metrics
 from facility import af_otel
 
 from af_otel.grafana import promql
@@ -180,6 +181,15 @@ def test_growth_counts_births_and_bridges_gaps():
         '(last_over_time(a_total{job=~"$facility/.+"}[1h] offset 5m) '
         'or a_total{job=~"$facility/.+"} * 0))'
     )
+
+
+def test_none_of_many_is_a_share():
+    """Where every spawn fails no series of a good one is there: that is 0, and not nothing."""
+    share = promql.share(metrics.SPAWN_DURATION, 'outcome="ok"')
+    whole = promql.count(metrics.SPAWN_DURATION)
+    good = promql.count(metrics.SPAWN_DURATION, 'outcome="ok"')
+
+    assert share == f"({good} or {whole} * 0) / ({whole} > 0)"
 
 
 def test_command_lists_and_exports(tmp_path):
