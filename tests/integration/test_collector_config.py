@@ -108,6 +108,16 @@ def test_span_comes_out_as_it_went_in(collector):
     }  # fmt: skip
 
 
+def test_no_span_ends_before_it_began(collector):
+    """A clock that was put back makes such a span, with which Tempo finds no others by duration."""
+    span = new_span("put back", seconds=-3600)
+    collector.send(span)
+
+    found = collector.wait_for_span("put back")
+
+    assert found["end"] == found["start"] == int(span["startTimeUnixNano"])
+
+
 def test_every_attribute_of_ours_is_known_to_be_harmless():
     """What we export ourselves is not searched for secrets: that would be most of the work."""
     ours = {
