@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from af_otel_semconv import attributes
+from af_otel_semconv import spans as names
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 
 Panel: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel | table.Panel
 GOOD, DOUBTFUL, BAD = "green", "orange", "red"
+# What is known of a span at its end only.
+_KNOWN_AT_END = {
+    names.SPAWN_SERVER: attributes.SPAWN_OUTCOME,
+    names.START_KERNEL: attributes.KERNEL_ID,
+    names.RUN_CELL: attributes.CELL_STATUS,
+    names.COMPUTE_GRAPH: attributes.GRAPH_OUTCOME,
+}
 FULL, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
 
 
@@ -168,6 +176,11 @@ def heat(title: str, about: str, unit: str, expr: str, *, width: int = HALF) -> 
     return _told(panel, title, about, unit, PROMETHEUS, width)
 
 
+def ended(name: str) -> str:
+    """TraceQL for spans of a name without the markers that each left while it was open."""
+    return f'name = "{name}" && (span.{_KNOWN_AT_END[name]} != nil || status = error)'
+
+
 def spans(
     title: str,
     about: str,
@@ -176,18 +189,20 @@ def spans(
     session: str | None = None,
     width: int = HALF,
 ) -> Panel:
-    """Spans of Tempo's that fit `traceql`, with attributes as columns.
+    """The newest of Tempo's spans that fit `traceql`, with attributes as columns.
 
     `session` is where a click on a session's id leads to.
     """
     selected = ", ".join(f"span.{column}" for column in columns)
+    # Or Tempo gives what it finds first, which is no order.
+    newest = f"{traceql} | select({selected}) with (most_recent=true)"
     panel = table.Panel().cell_height(common_model.TableCellHeight.SM)
     panel.with_target(
         tempo.TempoQuery()
         .ref_id("A")
         .datasource(TEMPO)
         .query_type("traceql")
-        .query(f"{traceql} | select({selected})" if columns else traceql)
+        .query(newest)
         .table_type(SearchTableType.SPANS)
         .limit(50)
         .spss(20)

@@ -13,7 +13,7 @@ from facility import af_otel
 from af_otel.grafana import promql
 from af_otel.grafana.dashboards import NAMES, dashboards
 from af_otel.grafana.lint import lint
-from af_otel.grafana.queries import metric_names, panels
+from af_otel.grafana.queries import metric_names, panels, queries
 
 grafana = pytest.importorskip("grafana_foundation_sdk", reason="needs Python 3.11")
 
@@ -90,6 +90,18 @@ def test_panels_ask_for_the_exemplars_that_they_speak_of(boards):
     assert speaking
     for panel in speaking:
         assert all(target.get("exemplar") for target in panel["targets"]), panel["title"]
+
+
+def test_tables_show_the_newest_spans_and_each_once(boards):
+    """Of more than fifty Tempo gives any; and a span that was open for a second is there as its
+    marker, too.
+    """
+    asked = [query for each in boards.values() for query in queries(each)]
+    traceql = [query.text for query in asked if query.source == "tempo"]
+    assert traceql
+    for text in traceql:
+        assert text.endswith(" with (most_recent=true)"), text
+        assert "name = " not in text or " != nil || status = error)" in text, text
 
 
 def test_what_users_measure_is_shown_as_it_is(boards):

@@ -26,7 +26,7 @@ WHY = (
 
 def dask(place: Place) -> Dashboard:
     """Tasks and graphs, workers and their efficiency, transfers and waits."""
-    graphs = f'resource.service.namespace =~ "$facility" && name = "{spans.COMPUTE_GRAPH}"'
+    graphs = f'resource.service.namespace =~ "$facility" && {kit.ended(spans.COMPUTE_GRAPH)}'
     session = place.url("sessions", session="${__value.raw}")
     return kit.board(
         place,

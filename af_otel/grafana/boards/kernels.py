@@ -20,7 +20,7 @@ KIND = 'jupyter_kernel_name=~"$kernel"'
 
 def kernels(place: Place) -> Dashboard:
     """Kernels by their name, cells by their status, and both by their time."""
-    cells = f'resource.service.namespace =~ "$facility" && name = "{spans.RUN_CELL}"'
+    cells = f'resource.service.namespace =~ "$facility" && {kit.ended(spans.RUN_CELL)}'
     last = promql.series("jupyter_server_last_activity_timestamp_seconds")
     session = place.url("sessions", session="${__value.raw}")
     return kit.board(

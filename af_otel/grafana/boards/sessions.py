@@ -25,7 +25,7 @@ def sessions(place: Place) -> Dashboard:
     this = place.url("sessions", session="${__value.raw}")
 
     def of(name: str) -> str:
-        return f'{{ {FACILITY} && {SESSION} && name = "{name}" }}'
+        return f"{{ {FACILITY} && {SESSION} && {kit.ended(name)} }}"
 
     return kit.board(
         place,
@@ -37,9 +37,9 @@ def sessions(place: Place) -> Dashboard:
             "Sessions": [
                 kit.spans(
                     "Sessions by their spawn",
-                    "Each server that was asked for, newest first. One session is one server, from "
-                    "its spawn to its stop.",
-                    f'{{ {FACILITY} && name = "{spans.SPAWN_SERVER}" }}',
+                    "Each server that was asked for, newest first, once its spawn has ended. One "
+                    "session is one server, from its spawn to its stop.",
+                    f"{{ {FACILITY} && {kit.ended(spans.SPAWN_SERVER)} }}",
                     attributes.SESSION_ID,
                     attributes.USER_HASH,
                     attributes.SPAWN_OUTCOME,
@@ -74,8 +74,8 @@ def sessions(place: Place) -> Dashboard:
                 ),
                 kit.spans(
                     "Cells",
-                    "From a cell's arrival at the server to its reply: its wait and its run, with "
-                    "the Dask work that it set off.",
+                    "Their runs in the kernel, once these have ended; a cell's wait before, and "
+                    "the Dask work that it set off, are in its trace.",
                     of(spans.RUN_CELL),
                     attributes.CELL_EXECUTION_COUNT,
                     *COLUMNS,

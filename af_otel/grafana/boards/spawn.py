@@ -95,8 +95,8 @@ def spawn(place: Place) -> Dashboard:
                 kit.spans(
                     "Spawns that took longer than chosen",
                     "Their traces have the pod's events: scheduled, pulled, started.",
-                    f'{{ resource.service.namespace =~ "$facility" && name = "{spans.SPAWN_SERVER}"'
-                    " && duration > $slower }",
+                    f'{{ resource.service.namespace =~ "$facility" '
+                    f"&& {kit.ended(spans.SPAWN_SERVER)} && duration > $slower }}",
                     attributes.SESSION_ID,
                     attributes.SPAWN_PROFILE,
                     attributes.SPAWN_IMAGE,
