@@ -12,6 +12,7 @@ from af_otel.grafana.sources import uid
 PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="${prometheus}")
 TEMPO = model.DataSourceRef(type_val="tempo", uid="${tempo}")
 TAG = "af-otel"
+_COMMON = "${prometheus:queryparam}&${tempo:queryparam}&${facility:queryparam}"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,11 @@ class Place:
         return uid(f"{TAG}-{name}", self.facility)
 
     def url(self, name: str, **variables: str) -> str:
-        """A dashboard of ours, with the time and the variables of the one that leads there."""
-        kept = "" if variables else "&${__all_variables}"
+        """A dashboard of ours, with the time and the variables of the one that leads there.
+
+        With `variables` of its own it is given of the others those that all dashboards have.
+        """
+        kept = f"&{_COMMON}" if variables else "&${__all_variables}"
         more = "".join(f"&var-{key}={value}" for key, value in variables.items())
         return f"/d/{self.uid(name)}?${{__url_time_range}}{kept}{more}"
 

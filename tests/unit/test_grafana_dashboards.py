@@ -79,6 +79,16 @@ def test_dashboards_lead_to_each_other(boards):
             assert board["links"][0]["tags"] == board["tags"]
 
 
+def test_a_session_is_looked_for_where_it_was_seen(boards):
+    """Sources and facility go along: a reader who chose another Tempo would else find nothing."""
+    links = set(re.findall(r"/d/af-otel-sessions[^\"]*", json.dumps(boards)))
+
+    (link,) = links
+    kept = link.split("&")[1:]
+    assert kept[:3] == [f"${{{name}:queryparam}}" for name in ("prometheus", "tempo", "facility")]
+    assert kept[3:] == ["var-session=${__value.raw}"]
+
+
 def test_panels_ask_for_the_exemplars_that_they_speak_of(boards):
     """A diamond that is not asked for leads nowhere."""
     speaking = [
