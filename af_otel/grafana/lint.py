@@ -6,8 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from af_otel.grafana import names
-from af_otel.grafana.queries import metric_names, panels, queries, unbalanced, variables
-from af_otel.grafana.sources import UID_LENGTH
+from af_otel.grafana.queries import (
+    metric_names,
+    panels,
+    queries,
+    source_of,
+    titled,
+    unbalanced,
+    variables,
+)
+from af_otel.grafana.sources import UID, UID_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,17 +33,17 @@ def lint(boards: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _board(name: str, board: Mapping[str, Any]) -> Iterator[str]:
     uid = board.get("uid", "")
-    if not uid or len(uid) > UID_LENGTH:
-        yield f"{name}: its uid has {len(uid)} characters, not 1 to {UID_LENGTH}"
+    if not UID.fullmatch(uid):
+        yield f"{name}: its uid is not 1 to {UID_LENGTH} letters, digits, `-` and `_`: `{uid}`"
     if not board.get("description"):
         yield f"{name}: it has no description"
     if not board.get("links"):
         yield f"{name}: no link leads to other dashboards"
-    declared = {variable["name"] for variable in board["templating"]["list"]}
-    titles = Counter(panel["title"] for panel in panels(board))
+    declared = {each["name"] for each in board.get("templating", {}).get("list", ())}
+    titles = Counter(filter(None, map(titled, panels(board))))
     yield from (f"{name}: {count} panels are `{it}`" for it, count in titles.items() if count > 1)
     for panel in panels(board):
-        where = f"{name}: {panel['title']}"
+        where = f"{name}: {titled(panel)}"
         yield from (f"{where}: {problem}" for problem in _panel(panel))
     for query in queries(board):
         for variable in sorted(variables(query.text) - declared):
@@ -44,19 +52,21 @@ def _board(name: str, board: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
+    if panel["type"] == "text":
+        return
     about = panel.get("description", "")
     if not about:
         yield "it has no description"
     elif len(about) > LONGEST_ABOUT:
         yield f"its description has {len(about)} characters, more than {LONGEST_ABOUT}"
-    if not panel["fieldConfig"]["defaults"].get("unit"):
+    if not panel.get("fieldConfig", {}).get("defaults", {}).get("unit"):
         yield "it has no unit"
     if not panel.get("targets"):
         yield "it asks nothing"
     for place in (panel, *panel.get("targets", ())):
-        source = place.get("datasource") or {}
-        if not str(source.get("uid", "")).startswith("$"):
-            yield f"its data source `{source.get('uid')}` is no variable"
+        uid = source_of(place).get("uid", "")
+        if not uid.startswith("$"):
+            yield f"its data source `{uid}` is no variable"
 
 
 def _query(query: Any) -> Iterator[str]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Grafana's own, which no dashboard declares.
 GRAFANAS = frozenset({"__range", "__rate_interval", "__interval"})
+# Where each kind of source has a query's text.
+_TEXTS = {"prometheus": "expr", "tempo": "query"}
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::\w+)?\}?")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAMES = re.compile(r'__name__=~?"([^"]*)"')
@@ -48,13 +50,25 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def queries(board: Mapping[str, Any]) -> Iterator[Query]:
-    """Every query of a dashboard."""
+    """Every query of a dashboard that is for Prometheus or Tempo."""
     for panel in panels(board):
-        for target in panel["targets"]:
-            source = target["datasource"]["type"]
-            text = target["expr" if source == "prometheus" else "query"]
-            instant = bool(target.get("instant"))
-            yield Query(board["title"], panel["title"], source, text, instant)
+        for target in panel.get("targets", ()):
+            source = source_of(target).get("type", "")
+            if source in _TEXTS:
+                text = target.get(_TEXTS[source], "")
+                instant = bool(target.get("instant"))
+                yield Query(board.get("title", ""), titled(panel), source, text, instant)
+
+
+def titled(panel: Mapping[str, Any]) -> str:
+    """A panel's title; Grafana leaves out one that is empty."""
+    return str(panel.get("title", ""))
+
+
+def source_of(place: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data source of a panel or query; older dashboards have its name alone."""
+    source = place.get("datasource") or {}
+    return {"uid": source} if isinstance(source, str) else source
 
 
 def variables(text: str) -> set[str]:

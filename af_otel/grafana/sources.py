@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Grafana's own limit.
+# Grafana's own limits.
 UID_LENGTH = 40
+UID = re.compile(rf"[a-zA-Z0-9_-]{{1,{UID_LENGTH}}}")
 
 
 def uid(what: str, facility: str = "") -> str:
     """The name of a data source or dashboard in links: apart for each facility of a Grafana."""
     name = f"{what}-{facility}" if facility else what
-    if len(name) <= UID_LENGTH:
+    if UID.fullmatch(name):
         return name
-    return f"{name[: UID_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    plain = re.sub(r"[^a-zA-Z0-9_-]", "-", name)
+    return f"{plain[: UID_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def titled(title: str, facility: str = "") -> str:

@@ -153,6 +153,14 @@ def without_an_end(board):
     next(panels(board))["targets"][0]["expr"] = 'sum (up{job=~"$facility/.+"}'
 
 
+def with_a_uid_of_words(board):
+    board["uid"] = "my facility"
+
+
+def with_an_old_source(board):
+    next(panels(board))["datasource"] = "Prometheus"
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -165,6 +173,8 @@ def without_an_end(board):
         (with_another_metric, "overview: Servers: nobody is known to write `nonsense`"),
         (with_another_variable, "overview: Servers: `$b` is no variable of it"),
         (without_an_end, "overview: Servers: `(` has no other half in "),
+        (with_a_uid_of_words, "overview: its uid is not 1 to 40 letters, digits, `-` and `_`: `my"),
+        (with_an_old_source, "overview: Servers: its data source `Prometheus` is no variable"),
     ],
 )
 def test_each_rule_names_the_panel(boards, spoil, said):
@@ -173,6 +183,33 @@ def test_each_rule_names_the_panel(boards, spoil, said):
     spoil(spoiled["overview"])
     (problem,) = lint(spoiled)
     assert problem.startswith(said)
+
+
+def test_what_people_add_in_grafana_can_be_read(boards):
+    """A text asks nothing, a panel may have no title, and a source may be of another kind."""
+    changed = copy.deepcopy(boards)
+    servers = next(panels(changed["overview"]))
+    servers["targets"].append({"datasource": {"type": "loki", "uid": "${loki}"}, "refId": "Z"})
+    changed["overview"]["panels"] += [
+        {"type": "text", "options": {"content": "Ask Ada."}},
+        {"type": "stat", "targets": [{"datasource": {"type": "tempo", "uid": "$tempo"}}]},
+    ]
+
+    assert lint(changed) == [
+        "overview: : it has no description",
+        "overview: : it has no unit",
+        "overview: : its data source `` is no variable",
+        "overview: : the facility is not asked for in ``",
+    ]
+
+
+def test_any_name_of_a_facility_makes_uids_that_grafana_takes():
+    """Letters, digits, `-` and `_`: it refuses others, and two facilities' must not be one."""
+    names = ("a b", "a/b", "é" * 9)
+    made = [{board["uid"] for board in dashboards(name).values()} for name in names]
+
+    assert all(re.fullmatch(r"[\w-]{1,40}", uid, re.ASCII) for uids in made for uid in uids)
+    assert len(set.union(*made)) == 3 * len(NAMES)
 
 
 def test_two_of_one_uid_are_found(boards):
