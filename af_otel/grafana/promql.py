@@ -46,9 +46,9 @@ def total(metric: str | Instrument, *where: str, by: str = "") -> str:
     return f"sum{_by(by)} ({series(metric, *where)})"
 
 
-def most(metric: str, by: str = "") -> str:
+def most(metric: str, *where: str, by: str = "") -> str:
     """The largest of a gauge."""
-    return f"max{_by(by)} ({series(metric)})"
+    return f"max{_by(by)} ({series(metric, *where)})"
 
 
 def grown(metric: str, *where: str, by: str = "", over: str = WINDOW) -> str:

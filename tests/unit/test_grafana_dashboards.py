@@ -114,6 +114,14 @@ def test_tables_show_the_newest_spans_and_each_once(boards):
         assert "name = " not in text or " != nil || status = error)" in text, text
 
 
+def test_what_is_measured_whole_twice_is_not_added_up(boards):
+    """A node by each facility on it, a claim by each node; and one disk may be full alone."""
+    asked = {query.panel: query.text for query in queries(boards["kubernetes"])}
+    for title in ("CPU", "Memory", "Disk", "The fullest volumes", "What volumes hold"):
+        assert "max by (" in asked[title]
+        assert "sum" not in asked[title]
+
+
 def test_what_users_measure_is_shown_as_it_is(boards):
     """A score may be below 0, and what was computed on validation data is another line."""
     found = {panel["title"]: panel for panel in panels(boards["users"])}

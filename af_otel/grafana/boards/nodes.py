@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = 'namespace=~"$namespace"'
 ROOT = 'id="/"'
+CLAIM = "namespace, persistentvolumeclaim"
+LEGEND = "{{namespace}}/{{persistentvolumeclaim}}"
 
 
 def nodes(place: Place) -> Dashboard:
@@ -38,15 +40,17 @@ def nodes(place: Place) -> Dashboard:
 
 
 def _nodes() -> list[kit.Panel]:
-    used, there = (
-        promql.total(f"container_fs_{what}_bytes", ROOT, by="node") for what in ("usage", "limit")
-    )
+    # Each facility on a node measures all of it.
+    used, there = (promql.series(f"container_fs_{what}_bytes", ROOT) for what in ("usage", "limit"))
     return [
         kit.lines(
             "CPU",
             "Cores in use on each node, by all of its pods.",
             "short",
-            {"{{node}}": promql.rate(promql.series("node_cpu_usage_seconds_total"), "node")},
+            {
+                "{{node}}": "max by (node) (rate("
+                f"{promql.series('node_cpu_usage_seconds_total')}[{promql.WINDOW}]))"
+            },
             width=kit.THIRD,
         ),
         kit.lines(
@@ -54,15 +58,15 @@ def _nodes() -> list[kit.Panel]:
             "What each node cannot give away: its working set. Near the node's memory, pods are "
             "evicted.",
             "bytes",
-            {"{{node}}": promql.total("node_memory_working_set_bytes", by="node")},
+            {"{{node}}": promql.most("node_memory_working_set_bytes", by="node")},
             width=kit.THIRD,
         ),
         kit.lines(
             "Disk",
-            "Of the node's own file systems. From 85 % on kubelets throw images away, so the next "
-            "spawn pulls them again.",
+            "The fullest of each node's own file systems. From 85 % on kubelets throw images away, "
+            "so the next spawn pulls them again.",
             "percentunit",
-            {"{{node}}": f"{used} / ({there} > 0)"},
+            {"{{node}}": f"max by (node) ({used} / ({there} > 0))"},
             limits=(0.75, 0.85),
             width=kit.THIRD,
         ),
@@ -130,8 +134,9 @@ def _pods() -> list[kit.Panel]:
 
 
 def _volumes() -> list[kit.Panel]:
+    # Each node on which a claim is mounted measures all of it.
     used, there = (
-        promql.total(f"kubelet_volume_stats_{what}_bytes", NAMESPACE, by="persistentvolumeclaim")
+        promql.most(f"kubelet_volume_stats_{what}_bytes", NAMESPACE, by=CLAIM)
         for what in ("used", "capacity")
     )
     return [
@@ -140,7 +145,7 @@ def _volumes() -> list[kit.Panel]:
             "Of the volumes that are mounted somewhere. A full home directory is a server that "
             "does not start.",
             "percentunit",
-            {"{{persistentvolumeclaim}}": f"topk (15, {used} / ({there} > 0))"},
+            {LEGEND: f"topk (15, {used} / ({there} > 0))"},
             limits=(0.8, 0.95),
             most=1,
         ),
@@ -148,6 +153,6 @@ def _volumes() -> list[kit.Panel]:
             "What volumes hold",
             "Used bytes by claim; a steep line is a job that writes where it should not.",
             "bytes",
-            {"{{persistentvolumeclaim}}": f"topk (15, {used})"},
+            {LEGEND: f"topk (15, {used})"},
         ),
     ]
