@@ -230,6 +230,24 @@ def test_training_curve_is_what_was_logged(facility, session, opened):
     )
 
 
+def test_attributes_of_our_names_may_be_anybodys(facility, opened):
+    """A user's code may give a span of its own a user or a session that is no text."""
+    user = opened(facility.urls["page"]).evaluate(
+        """async () => {
+            const { gathered } = await import("./sessions.js");
+            const attributes = [
+                { key: "session.id", value: { intValue: "7" } },
+                { key: "user.hash", value: { boolValue: true } },
+            ];
+            const span = { startTimeUnixNano: "1", durationNanos: "1", attributes };
+            const answer = { traces: [{ startTimeUnixNano: "1", spanSets: [{ spans: [span] }] }] };
+            const names = { session: "session.id", user: "user.hash", pending: "af_otel.pending" };
+            return gathered({ cells: answer }, names)[0].user.slice(0, 8);
+        }"""
+    )
+    assert user == "true"
+
+
 def test_names_with_markup_are_text(opened, at):
     """A span's name, an attribute and an event of the user's choosing run nothing."""
     page = opened(at)

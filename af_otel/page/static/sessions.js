@@ -12,13 +12,14 @@ export const TIMES = [["3600", "last hour"], ["86400", "last day"], ["603000", "
 function found(traces, names) {
   return (traces ?? []).flatMap((trace) =>
     (trace.spanSets ?? []).flatMap((set) => set.spans.map((span, position) => {
-      const values = Object.fromEntries((span.attributes ?? []).map(({ key, value }) => [key, Object.values(value)[0]]));
+      // As text, whatever a user's own code has put there.
+      const values = Object.fromEntries((span.attributes ?? []).map(({ key, value }) => [key, String(Object.values(value)[0])]));
       const began = Number(trace.startTimeUnixNano) / 1e6;
       return {
         session: values[names.session],
         user: values[names.user] ?? "",
         outcome: values[names.outcome] ?? "",
-        open: Boolean(values[names.pending]),
+        open: values[names.pending] === "true",
         first: position === 0,
         began: Number(span.startTimeUnixNano) / 1e6,
         seconds: Number(span.durationNanos) / 1e9,
