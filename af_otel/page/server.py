@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from af_otel.backends import find
 from af_otel.backends.http import NotReachable, Refused
@@ -37,7 +37,7 @@ HEADERS = {
 STORIES_AT_ONCE = 2
 IDLE = 60  # s; how long a browser may hold on to a connection
 _JSON = "application/json"
-_STORY = re.compile(r"/api/story/([\w.-]{1,128})", re.ASCII)
+_STORY = re.compile(r"/api/story/([^/]{1,500})")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, _JSON, _dumped(self.server.about())
         if story := _STORY.fullmatch(path):
             with self.server.stories:
-                return 200, _JSON, _dumped(told(find.story(self.server.tempo, story[1])))
+                return 200, _JSON, _dumped(told(find.story(self.server.tempo, unquote(story[1]))))
         file = static().get("index.html" if path == "/" else path.removeprefix("/"))
         if file is None:
             raise AfOtelError("There is no such page", where=f"`{path[:100]}`", hint="open `/`")

@@ -81,6 +81,14 @@ def test_nothing_else_can_be_asked_for(page, path):
     connection.close()
 
 
+def test_a_session_may_have_any_id(page):
+    """A process that no hub has made chooses its own; the page's list leads to it all the same."""
+    answer = httpx.get(f"{page}/api/story/a%2Fb%20%22%C3%A9")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["what"] == 'Neither a trace nor a session has the id `a/b "é`'
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 def test_only_get(page, method):
     """Nothing can be changed through the page."""
