@@ -77,7 +77,10 @@ def _to_metrics(prometheus: str) -> dict[str, Any]:
             "datasourceUid": prometheus,
             "spanStartTimeShift": "-5m",
             "spanEndTimeShift": "5m",
-            "tags": [{"key": "service.name", "value": "service_name"}],
+            "tags": [
+                {"key": f"service.{part}", "value": f"service_{part}"}
+                for part in ("name", "namespace")
+            ],
             "queries": [{"name": "Such spans per second", "query": rate}],
         },
     }

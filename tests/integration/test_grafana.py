@@ -23,7 +23,11 @@ def test_data_sources_and_dashboards_are_provisioned(tmp_path):
     content = json.loads((tmp_path / "provisioning/datasources/af-otel.yaml").read_text())
     prometheus, tempo = content["datasources"]
     assert prometheus["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == tempo["uid"]
-    assert tempo["jsonData"]["tracesToMetrics"]["datasourceUid"] == prometheus["uid"]
+    to_metrics = tempo["jsonData"]["tracesToMetrics"]
+    assert to_metrics["datasourceUid"] == prometheus["uid"]
+    # Another facility's spans of the same service are not such spans.
+    labels = [tag["value"] for tag in to_metrics["tags"]]
+    assert labels == ["service_name", "service_namespace"]
     dashboards = json.loads((tmp_path / "provisioning/dashboards/af-otel.yaml").read_text())
     (provider,) = dashboards["providers"]
     assert provider["folder"] == FOLDER
