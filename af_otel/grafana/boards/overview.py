@@ -26,7 +26,8 @@ def overview(place: Place) -> Dashboard:
             "Now": [
                 kit.number(
                     "Servers",
-                    "Users' servers running, as the hub counts them.",
+                    "Users' servers running, as the hub counts them; twice in the five minutes "
+                    "after it was started anew.",
                     "short",
                     promql.total(metrics.SERVER_ACTIVE),
                     link=place.link("spawn", "Spawn"),

@@ -105,8 +105,8 @@ def spawn(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Servers running",
-                    "As we count them and as the hub does itself; a gap between them are servers "
-                    "from before the hub was traced.",
+                    "As we count them and as the hub does itself. When it is started anew we count "
+                    "them twice for five minutes, as the hub of before is not forgotten yet.",
                     "short",
                     {
                         "traced": promql.total(metrics.SERVER_ACTIVE),
