@@ -26,13 +26,13 @@ LONGEST_ABOUT = 300  # characters; what is longer nobody reads
 def lint(boards: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return all that is wrong with these dashboards, by where it is."""
     found = [problem for name, board in boards.items() for problem in _board(name, board)]
-    uids = Counter(board.get("uid", "") for board in boards.values())
-    twice = {uid: count for uid, count in uids.items() if count > 1}
+    uids = Counter(board.get("uid") for board in boards.values())
+    twice = {uid: count for uid, count in uids.items() if uid and count > 1}
     return [*found, *(f"{uid}: {count} dashboards have this uid" for uid, count in twice.items())]
 
 
 def _board(name: str, board: Mapping[str, Any]) -> Iterator[str]:
-    uid = board.get("uid", "")
+    uid = board.get("uid") or ""
     if not UID.fullmatch(uid):
         yield f"{name}: its uid is not 1 to {UID_LENGTH} letters, digits, `-` and `_`: `{uid}`"
     if not board.get("description"):
@@ -52,7 +52,7 @@ def _board(name: str, board: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
-    if panel["type"] == "text":
+    if panel.get("type") == "text":
         return
     about = panel.get("description", "")
     if not about:
@@ -63,7 +63,7 @@ def _panel(panel: Mapping[str, Any]) -> Iterator[str]:
         yield "it has no unit"
     if not panel.get("targets"):
         yield "it asks nothing"
-    for place in (panel, *panel.get("targets", ())):
+    for place in (panel, *(panel.get("targets") or ())):
         uid = source_of(place).get("uid", "")
         if not uid.startswith("$"):
             yield f"its data source `{uid}` is no variable"

@@ -45,14 +45,14 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What shows something: no headings."""
     for panel in board["panels"]:
         yield from panel.get("panels", ())
-        if panel["type"] != "row":
+        if panel.get("type") != "row":  # one of the library has no type
             yield panel
 
 
 def queries(board: Mapping[str, Any]) -> Iterator[Query]:
     """Every query of a dashboard that is for Prometheus or Tempo."""
     for panel in panels(board):
-        for target in panel.get("targets", ()):
+        for target in panel.get("targets") or ():
             source = source_of(target).get("type", "")
             if source in _TEXTS:
                 text = target.get(_TEXTS[source], "")

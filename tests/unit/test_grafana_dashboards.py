@@ -201,13 +201,21 @@ def test_what_people_add_in_grafana_can_be_read(boards):
     changed["overview"]["panels"] += [
         {"type": "text", "options": {"content": "Ask Ada."}},
         {"type": "stat", "targets": [{"datasource": {"type": "tempo", "uid": "$tempo"}}]},
+        {"type": "row", "collapsed": True, "panels": []},
+        {"title": "Shared", "libraryPanel": {"uid": "x"}},
     ]
+    changed["spawn"]["uid"] = None
 
     assert lint(changed) == [
         "overview: : it has no description",
         "overview: : it has no unit",
         "overview: : its data source `` is no variable",
+        "overview: Shared: it has no description",
+        "overview: Shared: it has no unit",
+        "overview: Shared: it asks nothing",
+        "overview: Shared: its data source `` is no variable",
         "overview: : the facility is not asked for in ``",
+        "spawn: its uid is not 1 to 40 letters, digits, `-` and `_`: ``",
     ]
 
 
