@@ -47,14 +47,17 @@ class Tempo:
         end: float | None = None,
         limit: int = SEARCH_LIMIT,
     ) -> list[Found]:
-        """Traces with a span that fits `traceql`, oldest first; of the last day if not told."""
+        """The newest traces with a span that fits `traceql`, oldest first.
+
+        They are looked for in the last day unless told otherwise.
+        """
         now = time.time()
         answer = get_json(
             "Tempo",
             self.url,
             "/api/search",
             {
-                "q": traceql,
+                "q": f"{traceql} with (most_recent=true)",  # or Tempo gives what it finds first
                 "start": int(now - DAY if start is None else start),
                 "end": int(now + _MARGIN if end is None else end),
                 "limit": limit,
@@ -90,8 +93,7 @@ class Tempo:
 
     def session(self, session_id: str, *, start: float | None = None) -> list[Span]:
         """The spans of a session's traces, the newest `SEARCH_LIMIT`, in order of their start."""
-        mine = f"{{ span.session.id = {json.dumps(session_id)} }} with (most_recent=true)"
-        found = self.search(mine, start=start)
+        found = self.search(f"{{ span.session.id = {json.dumps(session_id)} }}", start=start)
         with new_client(self.access) as client:
             every = [span for trace in found for span in self.trace(trace.trace_id, client)]
         return sorted(every, key=lambda span: span.start)

@@ -78,6 +78,11 @@ def test_search_finds_traces_in_order_of_time(server):
     assert (found[0].root_name, found[0].root_service) == ("spawn server", "jupyter-server")
 
 
+def test_search_finds_the_newest(server):
+    """Of more than it was asked for; `last` would else be any."""
+    assert [each.root_name for each in server.search("{ }", limit=1)] == ["health"]
+
+
 def test_search_keeps_to_its_time(server):
     """What began before the range is not found."""
     assert server.search('{ span.session.id = "s1" }', start=time.time() + 30) == []
