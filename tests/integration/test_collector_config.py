@@ -257,6 +257,18 @@ def test_span_metrics_count_names_not_prefixes(local, prometheus):
     assert under_5s[0]["value"][1] == "4"
 
 
+def test_span_metrics_count_no_numbers_of_a_loop(local, prometheus):
+    """Thousands of names of a user's would be 15 buckets each, and leave no room for others."""
+    toys = [new_span(f"toy {number}.{number}") for number in range(50)]
+    local.send(*toys, resource={**KERNEL, "service.name": "toys"})
+
+    query = 'traces_span_metrics_calls_total{service_name="toys"}'
+    (series,) = wait_for(lambda: prometheus.query(query), "the count")
+
+    assert series["metric"]["span_name"] == "toy #.#"
+    assert local.spans("toy 49.49")
+
+
 def test_span_metrics_lead_to_a_trace(local, prometheus):
     """An exemplar of the duration names a trace."""
     span = new_span("spawn server", seconds=8)
