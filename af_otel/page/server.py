@@ -101,6 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(502, error)
         except AfOtelError as error:
             self._error(404, error)
+        except Exception:
+            why = "`af-otel logs page` says why"
+            self._error(500, AfOtelError("The server of this page failed at this", where=why))
+            raise
         else:
             self._send(status, kind, body)
 

@@ -12,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from af_otel.page import proxy
+from af_otel.page import proxy, server
 from af_otel.page.files import STATIC, joined
 from af_otel.page.server import Place, Server
+from servers import wait_for
 
 
 @contextlib.contextmanager
@@ -79,6 +80,22 @@ def test_nothing_else_can_be_asked_for(page, path):
 
     assert connection.getresponse().status == 404
     connection.close()
+
+
+def test_an_error_of_ours_is_an_answer_and_in_the_log(page, monkeypatch, capsys):
+    """A server that is silent would be said to be gone."""
+    monkeypatch.setattr(server, "told", lambda story: 1 / 0)
+    monkeypatch.setattr(server.find, "story", lambda tempo, what: None)
+
+    answer = httpx.get(f"{page}/api/story/a")
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["where"] == "`af-otel logs page` says why"
+    logged = []
+    wait_for(
+        lambda: logged.append(capsys.readouterr().err) or "ZeroDivisionError" in "".join(logged),
+        "what went wrong, in the log",
+    )
 
 
 def test_a_session_may_have_any_id(page):
