@@ -287,10 +287,13 @@ def test_values_that_cannot_be_are_refused(field, value, right):
         "localhost:5000/a/b_c/d-e:v1",
         "registry.cern.ch/af/collector@sha256:" + "a" * 64,
         "a:1@sha256:" + "0" * 64,
+        "otelcol:0.159",
+        "otelcol:dev",
+        "my-mirror.example.org/otelcol:7",
     ],
 )
 def test_images_by_tag_or_digest_from_any_registry_are_fine(value):
-    """A mirror has a port, a digest no tag."""
+    """A mirror has a port, a digest no tag, and what a node was given by hand no registry."""
     assert parse_text(LEAST + f"collector: {{image: '{value}'}}\n").collector.image == value
 
 
