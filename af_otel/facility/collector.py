@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from af_otel.facility._part import Mistake, Part
 from af_otel.facility.values import (
+    Between,
     Bytes,
+    Cores,
     Image,
     LabelKey,
     Labels,
     LabelValue,
     ObjectName,
-    Quantity,
+    Volume,
     amount,
     wrong,
 )
@@ -28,18 +30,19 @@ IMAGE = "otel/opentelemetry-collector-contrib:0.159.0"
 class Requests(Part):
     """What the Collector's container is sure to get."""
 
-    cpu: Quantity = "100m"
+    cpu: Cores = "100m"
     """Processor, in cores."""
-    memory: Bytes = "512Mi"
+    memory: Annotated[Bytes, AfterValidator(Between(amount, "1Mi", "1Ti"))] = "512Mi"
     """Memory."""
 
 
 class Ceilings(Part):
     """What the Collector's container may use."""
 
-    cpu: Quantity | None = None
+    cpu: Cores | None = None
     """Processor, in cores; none by default, as a limit slows it when it is needed most."""
-    memory: Bytes = "1Gi"
+    # It takes 110 MB to begin with, and refuses all data where that is more than its share.
+    memory: Annotated[Bytes, AfterValidator(Between(amount, "256Mi", "1Ti"))] = "1Gi"
     """Memory. The Collector refuses data at four fifths of it, before Kubernetes would kill it."""
 
 
@@ -75,7 +78,7 @@ def _quantity(written: dict[str, Any], section: str, name: str) -> str:
 class Storage(Part):
     """The queue on disk: what the destinations did not take yet survives a restart."""
 
-    size: Bytes = "5Gi"
+    size: Volume = "5Gi"
     """Size of the volume."""
     storage_class: ObjectName | None = Field(default=None, alias="class")
     """Storage class; the cluster's default one if left out."""

@@ -8,8 +8,8 @@ from pydantic import Discriminator, Field, Tag
 
 from af_otel.facility._part import Mistake, Part
 from af_otel.facility.values import (
+    Every,
     HeaderName,
-    Interval,
     Labels,
     Name,
     ObjectName,
@@ -216,7 +216,7 @@ class Monitor(Part):
     """Where it is made, if Prometheus looks in some namespaces only; the facility's `namespace`
     by default.
     """
-    interval: Interval = "30s"
+    interval: Every = "30s"
     """How often Prometheus asks the Collector."""
 
 

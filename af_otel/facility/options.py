@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from af_otel.facility._part import Mistake, Part
 from af_otel.facility.destinations import SecretKey  # noqa: TC001 - pydantic reads the annotations
 from af_otel.facility.values import (
+    Between,
     Bytes,
     Duration,
+    Every,
     Image,
     ImagePattern,
-    Interval,
     Labels,
     Name,
     Url,
     VariableName,
+    Volume,
+    amount,
     is_secret,
+    seconds,
     wrong,
 )
 
@@ -87,7 +91,7 @@ class Backends(Part):
     """Tempo in the facility's `namespace`."""
     grafana: bool = False
     """Grafana in the facility's `namespace`."""
-    size: Bytes = "10Gi"
+    size: Volume = "10Gi"
     """Size of each volume of Prometheus and Tempo; its class is that of `collector.storage`."""
     images: BackendImages = Field(default_factory=BackendImages)
     """Their images; pulled, and put on nodes, as `collector` says."""
@@ -104,25 +108,25 @@ class Sampling(Part):
     """Which traces are stored. Metrics count all of them in any case; every spawn is stored."""
 
     share: float = Field(default=0.1, ge=0, le=1)
-    """Share of the traces that nothing else keeps, 0 to 1."""
-    slow: Duration = "5s"
+    """Share of the traces that nothing else keeps."""
+    slow: Annotated[Duration, AfterValidator(Between(seconds, "1ms", "24h"))] = "5s"
     """Traces that took longer are kept."""
     keep_errors: bool = True
     """Traces with an error in them are kept."""
-    wait: Duration = "30s"
+    wait: Annotated[Duration, AfterValidator(Between(seconds, "1s", "1h"))] = "30s"
     """How long a trace is awaited before it is decided on."""
 
 
 class Limits(Part):
     """Bounds, so that telemetry never costs more than it should."""
 
-    traces: int = Field(default=50_000, ge=100)
+    traces: int = Field(default=50_000, ge=100, le=1_000_000)
     """Traces that the Collector holds in memory while they are decided on."""
-    series: int = Field(default=2_000, ge=100)
+    series: int = Field(default=2_000, ge=100, le=100_000)
     """Series of each metric that is made from spans; what is beyond becomes one,
     `otel.metric.overflow`.
     """
-    request: Bytes = "20Mi"
+    request: Annotated[Bytes, AfterValidator(Between(amount, "1Mi", "2Gi"))] = "20Mi"
     """Largest request that the Collector takes."""
 
 
@@ -160,5 +164,5 @@ class Scrape(Part):
     """Dask schedulers' and workers' own metrics."""
     nodes: bool = True
     """Processor, memory and disk of nodes and pods, from the kubelets."""
-    interval: Interval = "30s"
+    interval: Every = "30s"
     """How often."""

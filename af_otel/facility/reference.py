@@ -5,12 +5,16 @@ from __future__ import annotations
 import types
 from typing import (
     TYPE_CHECKING,
+    Annotated,
     Any,
     Literal,
     get_args,
     get_origin,
     get_type_hints,
 )
+
+from annotated_types import Ge, Le
+from pydantic import AfterValidator
 
 from af_otel.facility import _fields, values
 from af_otel.facility._part import Part
@@ -89,19 +93,27 @@ def _section(titles: list[str], kind: type[Part]) -> str:
 
 def _row(section: str, name: str, field: FieldInfo, kind: Any) -> Iterator[str]:
     yield f"`{name}`"
-    yield _named(kind)
+    yield _named(kind) + _range(field)
     yield _default(section, name, field)
     yield " ".join((field.description or "").split()).replace("|", "\\|")
 
 
+def _range(field: FieldInfo) -> str:
+    """The bounds of a number."""
+    least = next((each.ge for each in field.metadata if isinstance(each, Ge)), None)
+    most = next((each.le for each in field.metadata if isinstance(each, Le)), None)
+    return "" if most is None else f"; `{least}` to `{most}`"
+
+
 def _named(annotation: Any) -> str:
+    annotation, bounds = _unbound(annotation)
     plain = _fields.bare(annotation)
     origin, inner = get_origin(plain), get_args(plain)
     if origin is not dict and next(_fields.sections(annotation), None):
         return "list of sections" if origin is list else "section"
     known = next((words for kind, words in _KINDS.items() if annotation == kind), "")
     if known or origin is None:
-        return known or "text"
+        return (known or "text") + bounds
     if origin is Literal:
         return ", ".join(f"`{word}`" for word in inner)
     if origin is list:
@@ -109,6 +121,16 @@ def _named(annotation: Any) -> str:
     if origin is dict:
         return "`name: text`" if inner[1] is str else "`name: text or Secret`"
     return " or ".join(_named(item) for item in inner if item is not types.NoneType)
+
+
+def _unbound(annotation: Any) -> tuple[Any, str]:
+    """A word of ours without its bounds, and these."""
+    *words, last = get_args(annotation) or (None,)
+    bounds = last.func if isinstance(last, AfterValidator) else None
+    if not isinstance(bounds, values.Between):
+        return annotation, ""
+    unbound: Any = Annotated
+    return unbound[tuple(words)], f"; `{bounds.least}` to `{bounds.most}`"
 
 
 def _default(section: str, name: str, field: FieldInfo) -> str:

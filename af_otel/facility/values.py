@@ -7,12 +7,16 @@ a secret that was written by mistake is never repeated.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_LABEL = re.compile(_LABEL)
@@ -68,6 +72,25 @@ def amount(quantity: str) -> float:
     match = _QUANTITY.fullmatch(quantity)
     assert match is not None, quantity
     return float(match[1]) * _MULTIPLES[match[2] or ""]
+
+
+@dataclass(frozen=True)
+class Between:
+    """The least and the most that a duration or a quantity may be, as they are written."""
+
+    measure: Callable[[str], float]
+    least: str
+    most: str
+
+    def __call__(self, value: str) -> str:
+        """The value, if it is within."""
+        low, here, high = map(self.measure, (self.least, value, self.most))
+        if not low <= here <= high:
+            raise wrong(
+                f"`{value}` is not between `{self.least}` and `{self.most}`",
+                write=self.least if here < low else self.most,
+            )
+        return value
 
 
 def _dns_label(value: str) -> str:
@@ -250,7 +273,11 @@ Quantity = Annotated[
     BeforeValidator(_quantity),
     WithJsonSchema({"type": ["string", "number"], "pattern": f"^{_QUANTITY.pattern}$"}),
 ]
+# Prometheus takes a series for ended after five minutes without a value.
+Every = Annotated[Interval, AfterValidator(Between(seconds, "1s", "5m"))]
 Bytes = Annotated[Quantity, AfterValidator(_memory)]
+Cores = Annotated[Quantity, AfterValidator(Between(amount, "1m", "1k"))]
+Volume = Annotated[Bytes, AfterValidator(Between(amount, "100Mi", "1Pi"))]
 Url = Annotated[
     str, AfterValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"})
 ]
