@@ -109,6 +109,11 @@ class Toleration(Part):
                 ("value",),
                 wrong("With `operator: Exists`, no value counts", write="operator: Equal"),
             )
+        if written.get("tolerationSeconds") and written.get("effect") != "NoExecute":
+            yield (
+                ("tolerationSeconds",),
+                wrong("Counts with `effect: NoExecute` only", write="effect: NoExecute"),
+            )
 
 
 class Collector(Part):

@@ -76,7 +76,7 @@ def test_what_was_read_can_be_written_and_read():
     """`dump` leaves out the defaults, and loses nothing."""
     text = LEAST + (
         "collector:\n  storage: {class: fast}\n"
-        "  tolerations: [{key: a, operator: Exists, tolerationSeconds: 5}]\n"
+        "  tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]\n"
         "injection: {env: {OTEL_BSP_SCHEDULE_DELAY: '1000'}}\n"
     )
     facility = parse_text(text)
@@ -262,6 +262,11 @@ def test_anchors_and_merges_work_as_in_any_yaml():
         ("destinations.traces.endpoint", "http://tempo:99999", "http://host:4318"),
         ("destinations.traces.endpoint", "http://tempo:4318/v1/traces", "http://tempo:4318"),
         ("destinations.traces.endpoint", "ftp://tempo", None),
+        (
+            "collector.tolerations",
+            [{"key": "a", "tolerationSeconds": 5}],
+            [{"effect": "NoExecute"}],
+        ),
         ("hub.selector", {"a b": "c"}, None),
         ("hub.selector", {"a": "c d"}, None),
         ("users.namespaces", ["A"], ["a"]),
