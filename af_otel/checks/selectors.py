@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from af_otel.checks import _templates
 from af_otel.checks._labels import chooses, text
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, NotChecked
-from af_otel.kubernetes.objects._labels import FACILITY
+from af_otel.kubernetes.objects._labels import FACILITY, both
+from af_otel.kubernetes.objects.injection import CHOOSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from af_otel.checks._sources import Object
     from af_otel.checks.context import Context
     from af_otel.kubernetes.objects._labels import Pods
 
@@ -102,28 +105,47 @@ def pods_are_chosen_once(context: Context) -> Iterator[Finding]:
 
 
 def _others(context: Context) -> Iterator[Finding]:
-    """Other facilities whose policies choose the same pods."""
+    """Other facilities whose policies choose the same pods, or could."""
     mine = context.facility.name
     kind, version = "MutatingAdmissionPolicyBinding", "admissionregistration.k8s.io/v1"
     for binding in context.live.list(kind, version, labels=FACILITY):
         other = binding["metadata"]["labels"][FACILITY]
         if other == mine:
             continue
-        resources = binding["spec"].get("matchResources") or {}
-        chosen = [
-            place
-            for place in context.places
-            if chooses(resources.get("namespaceSelector"), context.labels_of(place.namespace))
-            and any(
-                chooses(resources.get("objectSelector"), pod["metadata"].get("labels") or {})
-                for pod in context.pods(place)
-            )
-        ]
-        if chosen:
-            yield Finding(
-                "blocks",
-                f"Facility `{other}` injects pods in `{chosen[0].namespace}` as well",
-                f"{kind} `{binding['metadata']['name']}`",
-                "Which of the two a pod reports to would be chance",
-                f"af-otel uninstall  # with the facility.yaml of `{other}`",
-            )
+        place, selector = _shared(context, binding) or (None, {})
+        if place is None:
+            continue
+        role, now = _templates.ROLES[place.role], _are_there(context, place, selector)
+        yield Finding(
+            "blocks" if now else "warns",
+            f"Facility `{other}` {'injects' if now else 'would inject'} {role} in "
+            f"`{place.namespace}` as well",
+            f"`{text(place.selector)}`, and `{text(selector) or 'every pod'}` of {kind} "
+            f"`{binding['metadata']['name']}`",
+            "Which of the two a pod reports to would be chance",
+            "# in facility.yaml, selectors that tell them apart; or, with the facility.yaml of "
+            f"`{other}`\naf-otel uninstall",
+        )
+
+
+def _shared(context: Context, binding: Object) -> tuple[Pods, dict[str, Any]] | None:
+    """A place of ours where another facility's policy chooses the same pods, and its selector;
+    one that has such pods now, if there is one.
+    """
+    namespaces = (binding["spec"].get("matchResources") or {}).get("namespaceSelector")
+    told = json.loads((binding["metadata"].get("annotations") or {}).get(CHOOSES, "null"))
+    found = [
+        (place, each["selector"])
+        for place in context.places
+        if chooses(namespaces, context.labels_of(place.namespace))
+        # One that does not tell may choose every pod.
+        for each in told or [{"namespace": place.namespace, "selector": {}}]
+        if each["namespace"] == place.namespace and both(place.selector, each["selector"])
+    ]
+    return max(found, key=lambda each: _are_there(context, *each), default=None)
+
+
+def _are_there(context: Context, place: Pods, selector: dict[str, Any]) -> bool:
+    return any(
+        chooses(selector, pod["metadata"].get("labels") or {}) for pod in context.pods(place)
+    )

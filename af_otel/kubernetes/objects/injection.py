@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from af_otel import __version__
 from af_otel.kubernetes.objects import _pod
-from af_otel.kubernetes.objects._labels import metadata
+from af_otel.kubernetes.objects._labels import metadata, pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 API = "admissionregistration.k8s.io/v1"
 INJECT = "af-otel.io/inject"  # "true", "false", or "zip": without an init container
 INJECTED = "af-otel.io/injected"
+CHOOSES = "af-otel.io/chooses"  # which pods, on the binding: for checks of other facilities
 TRIAL = "af-otel.io/trial"  # a label of pods that are only dry runs, with the trial's own value
 ZIP = "zip"
 # What the spawner, the charts and the operator call the container that matters: others may come
@@ -53,7 +54,7 @@ def policy(facility: Facility, payload: str, *, trial: str = "") -> list[dict[st
     """
     meta = metadata(facility, policy_name(facility, trial=trial))
     tried = {"key": TRIAL, "operator": "DoesNotExist"}
-    pods = {
+    created = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
         "operations": ["CREATE"],
@@ -69,7 +70,7 @@ def policy(facility: Facility, payload: str, *, trial: str = "") -> list[dict[st
         # Others may add labels and containers after us.
         "reinvocationPolicy": "IfNeeded",
         "matchConstraints": {
-            "resourceRules": [pods],
+            "resourceRules": [created],
             "objectSelector": (
                 {"matchLabels": {TRIAL: trial}} if trial else {"matchExpressions": [tried]}
             ),
@@ -85,9 +86,11 @@ def policy(facility: Facility, payload: str, *, trial: str = "") -> list[dict[st
         "matchResources": {"namespaceSelector": {"matchExpressions": [in_namespaces]}},
     }
     kind = "MutatingAdmissionPolicy"
+    chosen = [{"namespace": each.namespace, "selector": each.selector} for each in pods(facility)]
+    told = meta | {"annotations": {CHOOSES: json.dumps(chosen)}}
     return [
         {"apiVersion": API, "kind": kind, "metadata": meta, "spec": spec},
-        {"apiVersion": API, "kind": f"{kind}Binding", "metadata": meta, "spec": binding},
+        {"apiVersion": API, "kind": f"{kind}Binding", "metadata": told, "spec": binding},
     ]
 
 
