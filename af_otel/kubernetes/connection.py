@@ -6,6 +6,8 @@ the requests are ours, as objects are plain dicts here and every failure is to b
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -19,7 +21,7 @@ from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 CONNECT_TIMEOUT = 10  # seconds
@@ -151,22 +153,43 @@ def connect(kubeconfig: Path | None, context: str | None) -> Connection:
     configuration = client.Configuration()
     try:
         try:
-            config.load_kube_config(str(kubeconfig) if kubeconfig else None, context, configuration)
-        except config.ConfigException:
+            with _logged() as failures:
+                config.load_kube_config(
+                    str(kubeconfig) if kubeconfig else None, context, configuration
+                )
+        except config.ConfigException as error:
             if kubeconfig or context:
                 raise
             try:
                 config.load_incluster_config(configuration)
             except config.ConfigException:
-                raise config.ConfigException("no kubeconfig, and this is no pod") from None
+                raise error from None
+        else:
+            if failures:
+                raise config.ConfigException("; ".join(failures))
         _heed_exceptions(configuration)
         return Connection(configuration)
     except Exception as error:  # what is damaged shows up as anything, from KeyError to SSLError
         raise AfOtelError(
             "No cluster can be read from the kubeconfig",
-            where=f"`{kubeconfig or '$KUBECONFIG, ~/.kube/config'}`: {error}",
+            # Of a damaged entry the package gives all there is, which may be a token.
+            where=f"`{kubeconfig or '$KUBECONFIG, ~/.kube/config'}`: {str(error).split('{')[0]}",
             hint="name a kubeconfig with `--kubeconfig`, and a context of it with `--context`",
         ) from error
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[list[str]]:
+    """The errors that the package logs: where a login command fails, it goes on as nobody."""
+    said: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield said
+    finally:
+        root.removeHandler(handler)
 
 
 def _heed_exceptions(configuration: _Configuration) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from kubernetes.config import kube_config
 
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.client import Cluster, Ref
@@ -151,6 +152,45 @@ def test_no_kubeconfig(tmp_path):
     """The file that was looked for is named."""
     with pytest.raises(AfOtelError, match="nowhere"):
         Cluster.connect(tmp_path / "nowhere")
+
+
+def test_a_kubeconfig_of_the_environment_that_is_wrong(server, monkeypatch):
+    """It is not taken for one that is not there."""
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["current-context"] = "elsewhere"
+    server.kubeconfig.write_text(yaml.safe_dump(config))
+    # The package has read the variable when it was imported.
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    with pytest.raises(AfOtelError, match="No cluster can be read") as raised:
+        Cluster.connect()
+    assert "elsewhere" in raised.value.where
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("echo log in first >&2; exit 3", "log in first"), ("echo junk", "failed to decode")],
+)
+def test_a_login_command_that_fails_is_told_in_its_words(server, script, says):
+    """Nobody is asked as if nobody had a name, and nothing is written past the error."""
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    version = "client.authentication.k8s.io/v1"
+    login = {"apiVersion": version, "command": "sh", "args": ["-c", script]}
+    config["users"][0]["user"] = {"exec": login}
+    server.kubeconfig.write_text(yaml.safe_dump(config))
+    with pytest.raises(AfOtelError, match="No cluster can be read") as raised:
+        Cluster.connect(server.kubeconfig)
+    assert says in raised.value.where
+
+
+def test_a_token_in_the_wrong_line_of_a_kubeconfig_is_not_repeated(server):
+    """The entry is named, without what is in it."""
+    config = yaml.safe_load(server.kubeconfig.read_text())
+    config["users"][0] = {"name": config["users"][0]["name"], "token": "hunter2"}
+    server.kubeconfig.write_text(yaml.safe_dump(config))
+    with pytest.raises(AfOtelError, match="No cluster can be read") as raised:
+        Cluster.connect(server.kubeconfig)
+    assert "Expected key user" in raised.value.where
+    assert "hunter2" not in str(raised.value)
 
 
 def test_an_address_that_no_proxy_names_is_asked_directly(server, monkeypatch):
