@@ -113,6 +113,9 @@ def _is(end: Mapping[str, Any], peer: Peer, address: str, namespace: str) -> boo
 
 def _within(address: str, block: Mapping[str, Any]) -> bool:
     ip = ipaddress.ip_address(address)
-    return ip in ipaddress.ip_network(block["cidr"], strict=False) and not any(
-        ip in ipaddress.ip_network(but, strict=False) for but in block.get("except") or ()
-    )
+    try:
+        return ip in ipaddress.ip_network(block.get("cidr", ""), strict=False) and not any(
+            ip in ipaddress.ip_network(but, strict=False) for but in block.get("except") or ()
+        )
+    except ValueError:  # no network, which no cluster would take
+        return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import yaml
 
+from af_otel.checks import _shapes
 from af_otel.checks._labels import chooses, text
 from af_otel.errors import AfOtelError
 
@@ -165,16 +166,27 @@ def read(paths: Sequence[Path]) -> tuple[list[Object], list[Chart]]:
                     hint=_MAKES_ONE,
                 )
             for each in manifests:
-                if each["kind"] in _WITH_SPEC and not isinstance(each.get("spec"), dict):
-                    name = f"{each['kind']} `{each['metadata']['name']}`"
-                    raise AfOtelError(f"{name} has no `spec`", where=f"`{path}`", hint=_MAKES_ONE)
+                _refuse_misfits(each, f"`{path}`")
             objects += manifests
             charts += found
     return objects, charts
 
 
-# What checks look into.
-_WITH_SPEC = {"Deployment", "StatefulSet", "Pod", "NetworkPolicy"}
+def _refuse_misfits(obj: Object, where: str) -> None:
+    kind = obj["kind"]
+    named = f"{kind} `{obj['metadata']['name']}`"
+    key, wanted = _shapes.misfit(obj, _shapes.OBJECTS.get(kind, {}))
+    if wanted:
+        raise AfOtelError(f"`{key}` of {named} is not {wanted}", where=where, hint=_MAKES_ONE)
+    spec = obj.get("spec")
+    if spec is None and "spec" in _shapes.OBJECTS.get(kind, {}):
+        raise AfOtelError(f"{named} has no `spec`", where=where, hint=_MAKES_ONE)
+    pod = spec if kind == "Pod" else ((spec or {}).get("template") or {}).get("spec")
+    if kind in _WITH_PODS and pod is not None and not pod.get("containers"):
+        raise AfOtelError(f"{named} has no containers", where=where, hint=_MAKES_ONE)
+
+
+_WITH_PODS = {"Deployment", "StatefulSet", "Pod"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -194,10 +206,17 @@ def documents(path: Path) -> Iterator[Object]:
         It cannot be read, or is none.
     """
     try:
-        loaded = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
+        # As bytes: what a Windows shell redirects is UTF-16, which YAML knows by its first two.
+        loaded = list(yaml.load_all(path.read_bytes(), _Loader))
     except OSError as error:
         raise AfOtelError(f"`{path}` cannot be read", where=str(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except yaml.reader.ReaderError as error:
+        raise AfOtelError(
+            f"`{path}` has what is no text",
+            where=" ".join(str(error).split()),
+            hint="save the file as UTF-8",
+        ) from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise AfOtelError(
             f"`{path}` is no YAML",
             where=" ".join(str(error).split()),
@@ -214,26 +233,44 @@ def _is_object(document: Any) -> bool:
     return (
         isinstance(document, dict)
         and {"apiVersion", "kind", "metadata"} <= set(document)
+        and isinstance(document["kind"], str)
         and isinstance(document["metadata"], dict)
         and "name" in document["metadata"]
     )
 
 
 def charts_in(values: Mapping[str, Any], where: str, path: str = "") -> Iterator[Chart]:
-    """The charts that values are for; a facility's own chart has these as dependencies."""
+    """The charts that values are for; a facility's own chart has these as dependencies.
+
+    Raises
+    ------
+    AfOtelError
+        The values are such as no chart takes.
+    """
     hub, gateway = values.get("hub"), values.get("gateway")
     if isinstance(values.get("singleuser"), dict) or (
         isinstance(hub, dict) and set(hub) & _OF_A_HUB
     ):
-        yield Chart("jupyterhub", values, where, path)
+        yield _chart("jupyterhub", values, where, path)
     elif isinstance(gateway, dict) and set(gateway) & _OF_A_GATEWAY:
-        yield Chart("dask-gateway", values, where, path)
+        yield _chart("dask-gateway", values, where, path)
     elif path.count(".") < _DEPTH:
         for key, value in values.items():
             if isinstance(value, dict):
                 yield from charts_in(value, where, f"{path}{key}.")
 
 
+def _chart(name: ChartName, values: Mapping[str, Any], where: str, path: str) -> Chart:
+    chart = Chart(name, values, where, path)
+    key, wanted = _shapes.misfit(values, _shapes.CHARTS[name])
+    if wanted:
+        raise AfOtelError(
+            f"`{path}{key}` is not {wanted}", where=where, hint=_AS_CHART.format(name)
+        )
+    return chart
+
+
+_AS_CHART = "the `{}` chart would fail on it, too: look at the indentation around it"
 _DEPTH = 3
 _OF_A_HUB = {"config", "extraConfig", "extraEnv", "image", "db", "networkPolicy", "services"}
 _OF_A_GATEWAY = {"backend", "extraConfig", "auth", "prefix"}
@@ -241,10 +278,9 @@ _OF_A_GATEWAY = {"backend", "extraConfig", "auth", "prefix"}
 
 def contents(obj: Mapping[str, Any]) -> dict[str, str]:
     """The texts in a ConfigMap or a Secret; what is no text is left out."""
-    if obj["kind"] == "ConfigMap":
-        return dict(obj.get("data") or {})
-    texts = dict(obj.get("stringData") or {})
-    for key, value in (obj.get("data") or {}).items():
-        with contextlib.suppress(ValueError):
+    given = obj.get("data" if obj["kind"] == "ConfigMap" else "stringData") or {}
+    texts = {key: text for key, text in given.items() if isinstance(text, str)}
+    for key, value in (obj.get("data") or {}).items() if obj["kind"] == "Secret" else ():
+        with contextlib.suppress(ValueError, TypeError):
             texts[key] = base64.b64decode(value).decode()
     return texts

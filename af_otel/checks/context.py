@@ -190,7 +190,7 @@ class Context:
             volume["secret"]["secretName"]
             for pod in self._workloads(namespace)
             for volume in pod["spec"].get("volumes") or ()
-            if volume.get("secret", {}).get("secretName")
+            if (volume.get("secret") or {}).get("secretName")
         )
         found = (self._secret(name, namespace) for name in names)
         return [obj for obj in found if obj is not None]
@@ -217,7 +217,7 @@ class Context:
             for workload in self._workloads_of(kind, namespace):
                 template = workload["spec"].get("template") or {}
                 labels = (template.get("metadata") or {}).get("labels") or {}
-                if chooses(place.selector, labels):
+                if chooses(place.selector, labels) and template.get("spec"):
                     yield template
 
     def _workloads_of(self, kind: str, namespace: str) -> Sequence[Object]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from af_otel.checks import _sources
 from af_otel.checks._sources import Files
 from af_otel.checks.context import Context
+from af_otel.errors import AfOtelError
 from af_otel.facility import Facility
 
 if TYPE_CHECKING:
@@ -31,7 +34,13 @@ def context(paths: Sequence[Path], facility: Facility | None = None) -> Context:
 
 
 def supposed(objects: Sequence[Object]) -> Facility:
-    """A facility as the charts make it by default, where no file describes it."""
+    """A facility as the charts make it by default, where no file describes it.
+
+    Raises
+    ------
+    AfOtelError
+        The hub is in no namespace that can be.
+    """
     hubs = [
         obj
         for obj in objects
@@ -42,17 +51,23 @@ def supposed(objects: Sequence[Object]) -> Facility:
         "app.kubernetes.io/name": "dask-gateway",
         "app.kubernetes.io/component": ["dask-scheduler", "dask-worker"],
     }
-    return Facility.model_validate(
-        {
-            "name": "facility",
-            "hub": {"namespace": namespace},
-            "dask": [{"selector": selector}],
-            "destinations": {
-                "traces": {"endpoint": f"{_NOBODY}:4318"},
-                "metrics": {"remote_write": {"endpoint": f"{_NOBODY}:9090/api/v1/write"}},
-            },
-        }
-    )
+    try:
+        return Facility.model_validate(
+            {
+                "name": "facility",
+                "hub": {"namespace": namespace},
+                "dask": [{"selector": selector}],
+                "destinations": {
+                    "traces": {"endpoint": f"{_NOBODY}:4318"},
+                    "metrics": {"remote_write": {"endpoint": f"{_NOBODY}:9090/api/v1/write"}},
+                },
+            }
+        )
+    except ValidationError as error:
+        raise AfOtelError(
+            f"The hub's Deployment is in `{namespace}`, which cannot be a namespace",
+            hint="render it for the namespace where it runs: `helm template --namespace NAME …`",
+        ) from error
 
 
 def _labels(workload: Object) -> Mapping[str, str]:

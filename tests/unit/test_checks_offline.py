@@ -21,6 +21,13 @@ c.Backend.cluster_options = Options(String("image"), handler=handler)
 """
 KEEPS = HANDLER.replace('{"X": "1"}', '{**c.KubeClusterConfig.environment, "X": "1"}')
 
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hub, namespace: jhub}
+spec: {template: {metadata: {labels: {component: hub}}, spec: %s}}
+"""
+
 
 def checked(tmp_path, *documents, only=(), facility=None):
     file = tmp_path / "file.yaml"
@@ -174,14 +181,40 @@ def test_code_that_is_no_python_is_told(tmp_path):
         ("{{ .Values }}: x", "is no YAML"),
         ("a: " + "[" * 3000, "is no YAML"),
         ("{apiVersion: apps/v1, kind: Deployment, metadata: {name: hub}}", "has no `spec`"),
+        (DEPLOYMENT % "{}", "has no containers"),
+        (DEPLOYMENT % "{containers: hub}", "`spec.template.spec.containers` of .* is not a list"),
+        ("hub: {config: []}", "`hub.config` is not a mapping"),
+        ("a: {hub: {extraConfig: [x], db: {}}}", "`a.hub.extraConfig` is not a text or a mapping"),
+        ("hub: {extraConfig: {a: {b: c}}}", "`hub.extraConfig.a` is not a text"),
+        ("singleuser: {networkPolicy: {egress: {to: []}}}", "`singleuser.networkPolicy.egress` is"),
+        ("gateway: {extraConfig: 5}", "`gateway.extraConfig` is not a text or a mapping"),
+        ((DEPLOYMENT % "{containers: [{}]}").replace("jhub", "$NS"), "be a namespace"),
+        (b"hub: {config: {}} # \xff", "has what is no text"),
     ],
 )
 def test_files_that_are_neither(tmp_path, text, says):
     """They are refused by name, not taken for a facility without findings."""
     file = tmp_path / "file.yaml"
-    file.write_text(text)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(AfOtelError, match=says):
         offline.context([file])
+
+
+def test_what_a_windows_shell_has_written_is_read(tmp_path):
+    """`helm get values … > FILE` makes UTF-16 there."""
+    file = tmp_path / "file.yaml"
+    file.write_text("hub: {extraEnv: {OTEL_SDK_DISABLED: 'true'}}", encoding="utf-16")
+    report = run.run(offline.context([file]), run.chosen(["environment-is"]))
+    assert [finding.severity for finding in report.findings] == ["blocks"]
+
+
+def test_a_network_that_is_none_allows_nothing(tmp_path):
+    """And the check goes on."""
+    egress = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}]
+    values = {"singleuser": {"networkPolicy": {"egress": egress}}}
+    report = checked(tmp_path, values, only=["users-pods-reach"])
+    assert not report.unchecked
+    assert [finding.severity for finding in report.findings] == ["warns"]
 
 
 def test_manifests_have_what_only_their_readers_understand(tmp_path):
