@@ -27,12 +27,12 @@ _SHAPES = {
     "bool_parsing": "`true` or `false`",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a number",
-    "string_too_short": "a text of one character at least",
-    "string_pattern_mismatch": "a path that begins and ends with `/`",
+    "string_pattern_mismatch": "a path that begins and ends with `/`: letters, digits, `-._~%@+`",
 }
 _NO_PLACE = "and this file is no place for secrets"
 _CREDENTIALS = {("auth", "basic"), ("auth", "bearer")}
@@ -44,6 +44,8 @@ def words(document: Document, path: Path, detail: ErrorDetails) -> Words:
     context = detail.get("ctx", {})
     if "what" in context and kind != "af_otel":
         said = context["what"]
+        if path[0] != "destinations":
+            return f"`{dotted(path)}` {said[0].lower()}{said[1:]}, {_NO_PLACE}", ""
         return _secret(document, path, f"`{dotted(path)}` {said[0].lower()}{said[1:]}")
     if "what" in context:
         return context["what"], _to_write(path, context)
@@ -154,9 +156,7 @@ def _secret(document: Document, path: Path, what: str) -> Words:
     """The lines that name a Secret, and the Secret to make."""
     data = document.data if isinstance(document.data, dict) else {}
     signal = str(path[1])
-    base: Path = path[:2]
-    if path[2:3] == ("remote_write",):
-        base = path[:3]
+    base: Path = path[:2] if signal == "traces" else ("destinations", "metrics", "remote_write")
     name = f"{signal}-credentials"
     header = str(path[-1]) if "headers" in path else ""
     refers: dict[str, Any]

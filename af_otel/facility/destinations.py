@@ -10,6 +10,8 @@ from af_otel.facility._part import Mistake, Part
 from af_otel.facility.values import (
     Every,
     HeaderName,
+    HeaderText,
+    Key,
     Labels,
     Name,
     ObjectName,
@@ -27,7 +29,7 @@ class SecretKey(Part):
 
     secret: ObjectName
     """Name of the Secret."""
-    key: str = Field(min_length=1)
+    key: Key
     """Key in the Secret."""
 
 
@@ -38,7 +40,7 @@ class Certificate(Part):
     """Name of the Secret that has it; this or `config_map`."""
     config_map: ObjectName | None = None
     """Name of the ConfigMap that has it, which will do for what is public."""
-    key: str = Field(default="ca.crt", min_length=1)
+    key: Key = "ca.crt"
     """Key in the Secret or ConfigMap."""
 
     @classmethod
@@ -89,9 +91,9 @@ class Basic(Part):
 
     secret: ObjectName
     """Name of the Secret, such as one of type `kubernetes.io/basic-auth`."""
-    username: str = Field(default="username", min_length=1)
+    username: Key = "username"
     """Key in the Secret that has the user name."""
-    password: str = Field(default="password", min_length=1)
+    password: Key = "password"  # noqa: S105 - a key's name
     """Key in the Secret that has the password."""
 
 
@@ -100,7 +102,7 @@ class Bearer(Part):
 
     secret: ObjectName
     """Name of the Secret."""
-    key: str = Field(default="token", min_length=1)
+    key: Key = "token"
     """Key in the Secret that has the token."""
 
 
@@ -129,7 +131,7 @@ def _kind_of_header(value: Any) -> str:
 
 
 HeaderValue = Annotated[
-    Annotated[str, Tag("=text")] | Annotated[SecretKey, Tag("=secret")],
+    Annotated[HeaderText, Tag("=text")] | Annotated[SecretKey, Tag("=secret")],
     Discriminator(_kind_of_header),
 ]
 
@@ -165,7 +167,10 @@ class Endpoint(Part):
         headers = written.get("headers")
         if not isinstance(headers, dict):
             return
-        for name, value in headers.items():
+        names = [str(name).lower() for name in headers]
+        for number, (name, value) in enumerate(headers.items()):
+            if names[number] in names[:number]:
+                yield ("headers", name), wrong(f"`{name}` is there already: HTTP sees no case")
             if isinstance(value, str) and is_secret(str(name), value):
                 yield ("headers", name), wrong("Holds a secret", kind="secret_in_header")
             if str(name).lower() == "authorization" and written.get("auth"):

@@ -47,7 +47,7 @@ class Hub(Part):
     """Port of that Service."""
     proxy: Name = "proxy-public"
     """Service of the proxy: the front door, by which `verify` comes in."""
-    base_url: str = Field(default="/", pattern="^/(.*/)?$")
+    base_url: str = Field(default="/", pattern=r"^/([\w.~%@+-]+/)*$")
     """`c.JupyterHub.base_url`."""
 
 

@@ -59,6 +59,7 @@ _KINDS = {
     values.Url: "address",
     values.Image: "image with tag or digest",
     values.ImagePattern: "image, with `*`",
+    values.Key: "key",
     values.Port: "port",
     values.Selector: "labels; a list for any of them",
     values.Labels: "labels",

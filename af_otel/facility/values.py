@@ -31,6 +31,8 @@ _IMAGE = re.compile(
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_TEXT = re.compile(r"[\t -~]*")
+_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
     r"(?i)authorization|token|cookie|passw|secret|credential|api[-_]?key|_key$"
@@ -135,7 +137,7 @@ def _quantity(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, str) and (not _QUANTITY.fullmatch(value) or amount(value) == 0):
-        like = re.fullmatch(r"(?i)([0-9.]+)\s*([kmgtpe])i?b?", value)
+        like = re.fullmatch(r"(?i)([0-9.]*[1-9][0-9.]*)\s*([kmgtpe])i?b?", value)
         raise wrong(
             f"`{value}` is no quantity above zero as Kubernetes has them: `500m`, `2`, `1Gi`",
             write=f"{like[1]}{like[2].upper()}i" if like else "",
@@ -170,8 +172,8 @@ def _split(value: str) -> SplitResult:
             f"`{safe}` is no address: it begins with `http://` or `https://` and names a host",
             write=f"http://{guess}" if guess else "",
         )
-    if port == 0 or re.search(r"\s", value):
-        raise wrong("This is no address: no port is 0, and none has spaces")
+    if port == 0 or re.search(r"[\s\x00-\x1f\x7f\\]", value):
+        raise wrong("This is no address: no port is 0, and none has spaces or `\\`")
     return url
 
 
@@ -245,6 +247,19 @@ def _header(value: str) -> str:
     return value
 
 
+def _header_text(value: str) -> str:
+    if not _HEADER_TEXT.fullmatch(value):
+        raise wrong("This is no value of an HTTP header: one line of ASCII characters")
+    return value
+
+
+def _key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        # Not repeated: where the key belongs, people have written what is behind it.
+        raise wrong("This is no key of a Secret or ConfigMap: letters, digits, `-`, `_` and `.`")
+    return value
+
+
 def _variable(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
         raise wrong(f"`{value}` is no name of an environment variable")
@@ -299,5 +314,9 @@ Selector = Annotated[
     AfterValidator(_selector),
 ]
 HeaderName = Annotated[str, AfterValidator(_header)]
+HeaderText = Annotated[str, AfterValidator(_header_text)]
+Key = Annotated[
+    str, AfterValidator(_key), WithJsonSchema({"type": "string", "pattern": f"^{_KEY.pattern}$"})
+]
 VariableName = Annotated[str, AfterValidator(_variable)]
 Port = Annotated[int, Ge(1), Le(_MAX_PORT)]

@@ -275,6 +275,14 @@ def test_anchors_and_merges_work_as_in_any_yaml():
         ("injection.env", {"PYTHONPATH": "/x"}, None),
         ("hub.port", 0, 1),
         ("hub.base_url", "jupyter", None),
+        ("hub.base_url", "/${HOME}/", None),
+        ("collector.storage.size", "0Gi", None),
+        ("limits.traces", 1e30, None),
+        ("destinations.traces.endpoint", "http://tempo\\x", None),
+        ("destinations.traces.endpoint", "http://tempo/\x01", None),
+        ("destinations.traces.headers", {"A": "b\nc"}, None),
+        ("destinations.traces.headers", {"A": "b", "a": "c"}, None),
+        ("destinations.traces.headers", {"A": {"secret": "b", "key": "c d"}}, None),
         ("limits.traces", 1, 100),
         ("sampling.share", 1.5, 1),
         ("sampling.share", -1, 0),
@@ -345,6 +353,21 @@ def test_a_secret_in_the_file_is_refused_and_never_repeated(lines):
     assert "hunter2" not in repr(error).lower()
     assert error.__context__ is None or "hunter2" not in str(error.__context__).lower()
     assert all("hunter2" not in str(item.as_json()).lower() for item in error.mistakes)
+
+
+def test_a_secret_where_none_can_be_named_is_refused_without_a_way_to():
+    """Nothing is sent to Grafana, so no credentials are kept for it."""
+    error = only(LEAST + "grafana: {url: 'https://bob:hunter2@grafana.example.org'}\n")
+    assert "holds a user name" in error.what
+    assert not error.write
+
+
+def test_what_asks_prometheus_has_the_credentials_of_what_writes_to_it():
+    """There is no other place for them."""
+    address = "query: http://bob:hunter2@prometheus:9090"
+    text = LEAST.replace("  metrics:\n", f"  metrics:\n    {address}\n")
+    written = yaml.safe_load(only(text).write.split("# with this")[0])
+    assert list(written["destinations"]["metrics"]) == ["remote_write"]
 
 
 def test_the_secret_to_use_instead_is_written_out():
