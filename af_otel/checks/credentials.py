@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from af_otel.checks._registry import check
+from af_otel.checks._sources import contents
 from af_otel.checks.finding import Finding, Unchecked
 from af_otel.errors import AfOtelError
+from af_otel.facility.values import HEADER_TEXT
 from af_otel.kubernetes.refs import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from af_otel.checks._sources import Object
     from af_otel.checks.context import Context
 
 
@@ -53,7 +57,9 @@ def _in(value: Any, path: str) -> Iterator[Reference]:
 
 @check("Collector", "Are the Secrets there that facility.yaml names?")
 def secrets_are_there(context: Context) -> Iterator[Finding | Unchecked]:
-    """Each by name and key, in the facility's namespace; values are not looked at."""
+    """Each by name and key, in the facility's namespace; of values, only those of headers are
+    looked at, for what the Collector would send otherwise than it is written.
+    """
     cluster, namespace = context.live, context.facility.namespace
     missing: dict[tuple[str, str], list[Reference]] = {}
     for reference in references(context):
@@ -78,8 +84,35 @@ def secrets_are_there(context: Context) -> Iterator[Finding | Unchecked]:
                 f"{reference.kind.lower()} {reference.name} "
                 f'-p \'{{"stringData": {{"{reference.key}": "…"}}}}\'',
             )
+        elif ".headers." in reference.field:
+            yield from _header(obj, reference, namespace)
     for (kind, name), fields in missing.items():
         yield _missing(context, kind, name, fields)
+
+
+def _header(obj: Object, reference: Reference, namespace: str) -> Iterator[Finding]:
+    """What is in a header's Secret reaches the Collector as a variable of its configuration."""
+    value = contents(obj).get(reference.key)
+    if value is None or not HEADER_TEXT.fullmatch(value):
+        what = "holds what no HTTP header may: a line's end, or other than ASCII"
+        why = "The Collector could send nothing there"
+    elif _EXPANDED.search(value):
+        what = "has `$$` or `${…}` in it, which the Collector takes for its own"
+        why = "It would send another value: `$` for `$$`, and a variable's for `${…}`"
+    else:
+        return
+    yield Finding(
+        "blocks",
+        f"Key `{reference.key}` of Secret `{reference.name}` {what}",
+        f"`{reference.field}` in facility.yaml; the Secret in `{namespace}`",
+        why,
+        "# another value; or, in facility.yaml, `auth`, which reads it from a file\n"
+        f"kubectl -n {namespace} patch secret {reference.name} "
+        f'-p \'{{"stringData": {{"{reference.key}": "…"}}}}\'',
+    )
+
+
+_EXPANDED = re.compile(r"\$\$|\$\{.*\}")
 
 
 def _missing(context: Context, kind: str, name: str, fields: list[Reference]) -> Finding:

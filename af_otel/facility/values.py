@@ -31,7 +31,7 @@ _IMAGE = re.compile(
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_TEXT = re.compile(r"[\t -~]*")
+HEADER_TEXT = re.compile(r"[\t -~]*")
 _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(
@@ -248,7 +248,7 @@ def _header(value: str) -> str:
 
 
 def _header_text(value: str) -> str:
-    if not _HEADER_TEXT.fullmatch(value):
+    if not HEADER_TEXT.fullmatch(value):
         raise wrong("This is no value of an HTTP header: one line of ASCII characters")
     return value
 
