@@ -38,6 +38,8 @@ def namespaces_admit_our_pods(context: Context) -> Iterator[Finding]:
         except Invalid as refusal:
             if "serviceaccount" in refusal.where.lower():
                 continue  # made by the install, just before
+            if "exceeded quota" in refusal.where:
+                continue  # `quota.py` says of what there is too little
             level = context.labels_of(namespace).get(_ENFORCE, "")
             yield Finding(
                 "blocks",
