@@ -37,6 +37,7 @@ class Target:
     peer: Peer | None = None
     installed: bool = False  # the Collector itself; else a listener of ours in its place
     why_not: str = ""
+    hint: str = ""  # what would help
 
     @property
     def named(self) -> str:
@@ -64,9 +65,9 @@ def _target(context: Context) -> Target:
             return Target(f"{host}:{PORT}", "" if ip == "None" else ip, peer, installed=True)
         listener = _listener.started(context)
     except AfOtelError as error:
-        return Target(why_not=str(error))
+        return Target(why_not=error.what, hint=error.hint)
     except NotChecked as error:
-        return Target(why_not=error.why)
+        return Target(why_not=error.why, hint=error.hint)
     peer = Peer(listener.namespace, listener.labels, addresses=(listener.address,))
     return Target(f"{listener.address}:{PORT}", peer=peer)
 

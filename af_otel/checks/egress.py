@@ -69,7 +69,7 @@ def _reaches(context: Context, role: str) -> Found:
             yield Unchecked(f"{why} ({view.problem.where})", view.problem.hint)
         elif "reach" not in (view.found or {}):
             why = target.why_not or f"image `{view.template.image}` has nothing to try it with"
-            yield Unchecked(f"nothing could be reached: {why}")
+            yield Unchecked(f"nothing could be reached: {why}", target.hint)
         else:
             yield from _judged(context, view, reading, target)
             continue

@@ -25,8 +25,10 @@ class Ref:
         return cls(obj["apiVersion"], obj["kind"], meta["name"], meta.get("namespace") or "")
 
     def __str__(self) -> str:
+        # What is only to be made may have its name from the API.
+        name = f" `{self.name}`" if self.name else ""
         within = f" in `{self.namespace}`" if self.namespace else ""
-        return f"{self.kind} `{self.name}`{within}"
+        return f"{self.kind}{name}{within}"
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ def test_what_is_not_there_is_none(cluster):
     assert not cluster.serves("monitoring.coreos.com/v1", "ServiceMonitor")
 
 
+def test_what_is_still_to_get_its_name_is_called_by_its_kind():
+    """In errors about what the API would name."""
+    assert str(Ref("v1", "Pod", "", "x")) == "Pod in `x`"
+
+
 def test_a_list_goes_on_to_its_last_page(cluster, server):
     """The items of a list say what they are, which the API leaves out."""
     server.answers["/api/v1/namespaces/x/pods"] = (200, {"items": [{"metadata": {"name": "a"}}]})
