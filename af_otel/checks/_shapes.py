@@ -44,6 +44,11 @@ OBJECTS: dict[str, Shape] = {
     "Secret": {"metadata": _METADATA, "data": {}, "stringData": {}},
 }
 _ENV: Shape = ({}, [{}])
+_NAMED: Shape = ([{}], {})  # KubeSpawner takes a mapping by name as well
+_DASK_POD: Shape = {
+    "extraPodConfig": {"initContainers": [{}], "volumes": [{}]},
+    "extraContainerConfig": {"volumeMounts": [{}]},
+}
 _CODE = (str, {"*": str})
 CHARTS: dict[str, Shape] = {
     "jupyterhub": {
@@ -59,14 +64,22 @@ CHARTS: dict[str, Shape] = {
             "extraLabels": {},
             "extraTolerations": [{}],
             "image": {"pullSecrets": [(str, {})]},
+            "initContainers": _NAMED,
             "networkPolicy": {"egress": _EGRESS},
             "nodeSelector": {},
+            "profileList": [{}],
+            "storage": {"extraVolumes": _NAMED, "extraVolumeMounts": _NAMED},
         },
         "imagePullSecrets": [(str, {})],
     },
     "dask-gateway": {
         "gateway": {
-            "backend": {"environment": _ENV, "imagePullSecrets": [{}]},
+            "backend": {
+                "environment": {},
+                "imagePullSecrets": [{}],
+                "scheduler": _DASK_POD,
+                "worker": _DASK_POD,
+            },
             "extraConfig": _CODE,
         }
     },

@@ -47,7 +47,7 @@ def overlay(
     All that the release has in its lists is in them: `helm upgrade RELEASE CHART --reuse-values -f
     OVERLAY`. `af-otel install` brings the payload that they refer to.
     """
-    from af_otel.checks._sources import documents
+    from af_otel.checks._sources import charts_in, documents
     from af_otel.cli._cluster import facility_file, open_cluster
     from af_otel.facility import read
     from af_otel.kubernetes.objects import overlay as overlays
@@ -61,6 +61,7 @@ def overlay(
         return
     if values is not None:
         found = next(documents(values), {})
+        list(charts_in(found, f"`{values}`"))  # refuses what no chart takes
     else:
         found = values_of(open_cluster(kubeconfig, context), known, target.value, release)
     made = overlays.overlay(target.value, known, found, payload_name(known))

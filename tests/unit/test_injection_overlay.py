@@ -318,3 +318,30 @@ def test_the_command_prints_yaml_that_helm_takes(tmp_path):
     assert made["env"][0] == {"name": "PYTHONPATH", "value": "/af-otel:/af-otel/image"}
     assert names(template["volumes"]) == ["af-otel", "af-otel-payload"]
     assert template["initContainers"] == pod_template(FACILITY, "p")["spec"]["initContainers"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("storage", [], "`singleuser.storage` is not a mapping"),
+        ("profileList", {"a": {}}, "`singleuser.profileList` is not a list"),
+        ("initContainers", [None], "`singleuser.initContainers[0]` is not a mapping"),
+        ("initContainers", {"a": {"image": "b"}}, "only in a list is ours the first"),
+        ("storage", {"extraVolumes": "x"}, "extraVolumes` is not a list or a mapping"),
+    ],
+)
+def test_values_that_no_chart_takes_are_told(tmp_path, key, value, says):
+    """By the command, in a sentence."""
+    file, values = tmp_path / "facility.yaml", copy.deepcopy(Z2JH)
+    values["singleuser"][key] = value
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    file.write_text("name: lab\nhub: {namespace: jhub}\n")
+    done = subprocess.run(
+        [AF_OTEL, "overlay", "z2jh", "-f", file, "--values", tmp_path / "values.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr

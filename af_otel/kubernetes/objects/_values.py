@@ -49,7 +49,18 @@ def image_of(values: Mapping[str, Any], where: str) -> str:
 
 
 def ours_first(ours: dict[str, Any], theirs: list[Any] | None) -> list[Any]:
-    """A list of containers, with ours before what may need it."""
+    """A list of containers, with ours before what may need it.
+
+    Raises
+    ------
+    AfOtelError
+        They are a mapping, as KubeSpawner takes them, too.
+    """
+    if isinstance(theirs, dict):
+        raise AfOtelError(
+            "`initContainers` is a mapping by name, and only in a list is ours the first",
+            hint="make a list of it; the order is that of the names",
+        )
     return [ours, *not_ours(theirs)]
 
 
