@@ -4,6 +4,7 @@ telemetry elsewhere, or switches it off.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from af_otel.checks._registry import check
@@ -47,7 +48,7 @@ def environment_is_left_to_us(context: Context) -> Iterator[Finding]:
             yield Finding(
                 "warns",
                 f"`{name}` is set for {_WHOSE[whose]}: telemetry goes there, not to our Collector",
-                f"{where}: `{value}`",
+                f"{where}: `{_shown(value)}`",
                 "The facility's own setting wins; redaction and sampling are the Collector's",
                 f"# remove `{name}` there, or make that server one of `destinations`",
             )
@@ -68,9 +69,20 @@ _TRUE = {"true", "1", "yes", "on"}
 _WHOSE = {"hub": "the hub", "singleuser": "users' pods", "gateway": "Dask's pods"}
 
 
+def _shown(address: object) -> str:
+    """An address without a login that is in it."""
+    return re.sub(r"//[^/]*@", "//…@", str(address))
+
+
 def _pairs(env: object) -> Iterator[tuple[str, object]]:
-    if isinstance(env, dict):
-        yield from env.items()
-    for each in env if isinstance(env, list) else ():
+    """Variables of a mapping, whose values may be written as those of a list are, or of a list."""
+    named = env.items() if isinstance(env, dict) else (("", each) for each in _list(env))
+    for name, each in named:
         if isinstance(each, dict):
-            yield str(each.get("name")), each.get("value")
+            yield str(each.get("name", name)), each.get("value", "")
+        else:
+            yield str(name), each
+
+
+def _list(env: object) -> list[object]:
+    return env if isinstance(env, list) else []

@@ -200,6 +200,30 @@ def test_files_that_are_neither(tmp_path, text, says):
         offline.context([file])
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_SDK_DISABLED": True},
+        {"OTEL_SDK_DISABLED": {"value": "true"}},
+        {"any": {"name": "OTEL_SDK_DISABLED", "value": "true"}},
+        [{"name": "OTEL_SDK_DISABLED", "value": "true"}],
+    ],
+)
+def test_variables_in_every_form_that_charts_take(tmp_path, env):
+    """A mapping, one of what a list would have, or a list."""
+    report = checked(tmp_path, {"hub": {"extraEnv": env}}, only=["environment-is"])
+    assert [finding.severity for finding in report.findings] == ["blocks"]
+
+
+def test_a_login_in_an_address_is_not_repeated(tmp_path):
+    """What a check says may end up in CI's log."""
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://bob:hunter2@collector:4318"}
+    report = checked(tmp_path, {"singleuser": {"extraEnv": env}}, only=["environment-is"])
+    [finding] = report.findings
+    assert "@collector:4318" in finding.where
+    assert "hunter2" not in str(report.as_json())
+
+
 def test_what_a_windows_shell_has_written_is_read(tmp_path):
     """`helm get values … > FILE` makes UTF-16 there."""
     file = tmp_path / "file.yaml"
