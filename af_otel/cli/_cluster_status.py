@@ -71,7 +71,9 @@ def _print(
         out.print(Text(f"! {_drifted(change)}", style="yellow"), soft_wrap=True)
     for ref, doing in found.waiting.items():
         out.print(Text(f"! {ref} does not run: {doing}", style="bold red"), soft_wrap=True)
-    if not found.well:
+    if installed.state == "removing":
+        out.print(f"  `af-otel uninstall{options}` completes it\n", soft_wrap=True)
+    elif not found.well:
         out.print(
             f"  `af-otel diff{options}` shows what, `af-otel install{options}` mends it\n",
             soft_wrap=True,
