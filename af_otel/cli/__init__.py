@@ -83,5 +83,3 @@ def main() -> None:
     except AfOtelError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
+import pytest
+
+from af_otel import __main__ as command
 from af_otel.cli._cluster import open_facility
 from af_otel.facility import parse_text
 from af_otel.kubernetes.inventory import Inventory, Revision
@@ -26,3 +32,18 @@ def test_backends_stay_whatever_else_the_file_says(tmp_path):
     inventory = Inventory("a", "af-otel", ()).begin(Revision.of(installed, []), [])
 
     assert open_facility(_Cluster(inventory.as_object()), file) == installed
+
+
+def test_ctrl_c_while_the_command_loads_is_no_error(monkeypatch):
+    """Its parts take a second to load on a busy machine; a traceback had been printed."""
+    loading = ModuleType("af_otel.cli")
+    loading.__getattr__ = _interrupted
+    monkeypatch.setattr("af_otel.cli", loading)
+    monkeypatch.setitem(sys.modules, "af_otel.cli", loading)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130
+
+
+def _interrupted(name):
+    raise KeyboardInterrupt
