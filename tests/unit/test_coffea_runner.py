@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 processor = pytest.importorskip("coffea.processor")
 import awkward  # noqa: E402
+import coffea  # noqa: E402
 import numpy as np  # noqa: E402
 import uproot  # noqa: E402
 from coffea.nanoevents import BaseSchema  # noqa: E402
@@ -41,13 +42,17 @@ def files(tmp_path_factory):
     return {"muons": [str(path) for path in sorted(directory.iterdir())]}
 
 
-@pytest.fixture
-def telemetry():
+def instrumented():
     exported, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exported))
     instrumentation.instrument(tracer_provider=tracers, meter_provider=MeterProvider([reader]))
-    yield exported, reader
+    return exported, reader
+
+
+@pytest.fixture
+def telemetry():
+    yield instrumented()
     instrumentation.uninstrument()
     assert "af_otel" not in processor.Runner.run.__module__
 
@@ -99,6 +104,17 @@ def test_the_caller_gets_what_it_would_have_got(files, telemetry, savemetrics):
         assert set(with_us[1]) == set(plain[1])
     else:
         assert with_us == plain
+
+
+@pytest.mark.usefixtures("telemetry")
+def test_a_coffea_that_cannot_report_is_not_asked(files, monkeypatch):
+    """Two versions of 2025 hand back the report where the processor's output should be."""
+    instrumentation.uninstrument()
+    monkeypatch.setattr(coffea, "__version__", "2025.10.1")
+    exported, reader = instrumented()
+    assert "metrics" not in runner().run(files, Momenta(), treename="Events")
+    assert set(counted(reader)) == {"coffea.run.duration"}
+    assert [span.name for span in exported.get_finished_spans()] == ["run processor"]
 
 
 def test_what_a_subclass_notes_of_a_run_is_kept(files, telemetry):

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-SUPPORTS = ("coffea>=2025.1",)
+SUPPORTS = ("coffea>=2025.7",)
 
 
 def instrument(

@@ -31,6 +31,9 @@ _REPORT = (
     ("chunks", instruments.COFFEA_CHUNKS, names.COFFEA_CHUNKS),
 )
 
+# Asked for their report, these hand it back in the place of the processor's output.
+_NO_REPORT = frozenset({"2025.10.0", "2025.10.1"})
+
 _wrapped: Callable[..., Any] | None = None
 
 
@@ -81,10 +84,12 @@ def instrument(tracers: TracerProvider | None, meters: MeterProvider | None) -> 
     global _wrapped  # noqa: PLW0603
     if _wrapped is not None:
         return
+    import coffea
     from coffea.processor.executor import Runner
 
     _wrapped = Runner.run
-    Runner.run = _traced(_wrapped, _Telemetry(tracers, meters))
+    reports = coffea.__version__ not in _NO_REPORT
+    Runner.run = _traced(_wrapped, _Telemetry(tracers, meters), reports=reports)
 
 
 def uninstrument() -> None:
@@ -96,13 +101,13 @@ def uninstrument() -> None:
         Runner.run, _wrapped = _wrapped, None
 
 
-def _traced(run: Callable[..., Any], telemetry: _Telemetry) -> Callable[..., Any]:
+def _traced(run: Callable[..., Any], telemetry: _Telemetry, *, reports: bool) -> Callable[..., Any]:
     @functools.wraps(run)
     def traced(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             measured = copy.copy(self)
             # Their report costs coffea nothing but a set of names. A checkpoint would keep it.
-            if getattr(self, "checkpointer", None) is None:
+            if reports and getattr(self, "checkpointer", None) is None:
                 measured.savemetrics = True
             instance = kwargs.get("processor_instance", args[1] if len(args) > 1 else None)
             name = telemetry.processor(instance)
