@@ -104,6 +104,26 @@ def test_a_reply_tells_how_the_cell_went():
     assert wire.cell_reply(raw) == wire.Reply(request, 1795372726207262000, "error", "KeyError")
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("java.io.IOException", "java.io.IOException"),
+        ("std::bad_alloc", "std::bad_alloc"),
+        ("cannot open `/data/canary`", ""),
+        ("canary\n", ""),
+        ("x" * 101, ""),
+        (["canary"], ""),
+        (None, ""),
+    ],
+)
+def test_what_a_kernel_calls_an_error_is_a_class_or_nothing(sent, told):
+    """Kernels of other languages are free to send a text."""
+    _, raw = frames("execute_reply", {"status": "error", "ename": sent})
+    reply = wire.cell_reply(raw)
+    assert reply is not None
+    assert reply.error == told
+
+
 @pytest.mark.parametrize("started", [None, 5, "yesterday", "2026-11-22T18:38:46.207262123Z"])
 def test_a_begin_that_cannot_be_read_is_none(started):
     """Other kernels leave it out, or have a clock of their own."""

@@ -7,6 +7,7 @@ and their replies are let go after a look at a few bytes.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ V1 = "v1.kernel.websocket.jupyter.org"
 _DELIMITER = b"<IDS|MSG>"
 _FIRST_OFFSETS = struct.Struct("<QQQQ")  # their number; channel, header and what follows it
 _HEADER, _PARENT, _METADATA, _CONTENT = range(4)
+# As any language may have it: `KeyError`, `java.io.IOException`, `std::bad_alloc`.
+_CLASS = re.compile(r"[^\W\d][\w.:$]{0,99}")
 
 
 class Request(NamedTuple):
@@ -80,7 +83,7 @@ class Reply(NamedTuple):
     request_id: str
     started: int | None  # nanoseconds since the epoch, by the kernel's clock
     status: str = ""
-    error: str = ""  # the exception's class
+    error: str = ""  # the exception's class; what a kernel calls it may be a text
 
 
 def cell_begin(frames: list[bytes]) -> Reply | None:
@@ -101,11 +104,12 @@ def cell_reply(frames: list[bytes]) -> Reply | None:
     if b"execute_reply" not in parts[_HEADER]:
         return None
     content = json.loads(parts[_CONTENT])
+    error = content.get("ename")
     return Reply(
         request_id=json.loads(parts[_PARENT])["msg_id"],
         started=_time(json.loads(parts[_METADATA]).get("started")),
         status=content.get("status", ""),
-        error=content.get("ename", ""),
+        error=error if isinstance(error, str) and _CLASS.fullmatch(error) else "",
     )
 
 
