@@ -62,6 +62,28 @@ async def test_without_a_context_nothing_is_annotated(c, s, a, b, telemetry):
 
 
 @gen_cluster(client=True)
+async def test_outside_of_a_cell_the_process_tells_the_session(c, s, a, b, monkeypatch, caplog):
+    """A thread or a callback of a widget has no context; what is current names its own session.
+
+    What cannot be read in the environment is said once.
+    """
+    monkeypatch.setenv("BAGGAGE", "session.id=the-process,broken")
+    s.add_plugin(arrivals := Arrivals())
+    with instrumented():
+        await c.submit(inc, 1)
+        token = context.attach(baggage.set_baggage("session.id", "current"))
+        try:
+            await c.submit(inc, 2)
+        finally:
+            context.detach(token)
+    assert [one for (one,) in sent(arrivals)] == [
+        {"baggage": "session.id=the-process"},
+        {"baggage": "session.id=current"},
+    ]
+    assert [record.args for record in caplog.records].count(("broken",)) == 1
+
+
+@gen_cluster(client=True)
 async def test_a_users_own_annotations_stay(c, s, a, b, telemetry):
     """Those that mean something to Dask, and those that only the user reads."""
     s.add_plugin(arrivals := Arrivals())

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from af_otel_instrumentation.dask._hooks import complain, harmless
-from af_otel_semconv.carriers import DASK_ANNOTATION
+from af_otel_semconv.attributes import SESSION_ID
+from af_otel_semconv.carriers import DASK_ANNOTATION, ENV_BAGGAGE
 from distributed.client import Client
-from opentelemetry import propagate, trace
+from opentelemetry import baggage, context, propagate, trace
 
 import dask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from af_otel_instrumentation.dask._hooks import Hooks
+    from opentelemetry.context import Context
     from opentelemetry.trace import TracerProvider
 
 
@@ -27,13 +30,17 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
     `_graph_to_futures` is where submit, map, compute, persist and get meet, still in the caller's
     thread and context.
     """
+    # Threads of the user's and callbacks of widgets run outside of any cell, and know no session.
+    # Read once: what cannot be read is said each time.
+    environment = {"baggage": os.environ.get(ENV_BAGGAGE, "")}
+    inherited = baggage.get_all(propagate.extract(environment, context.Context()))
 
     def make(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         def _graph_to_futures(self: Any, *args: Any, **kwargs: Any) -> Any:
             carrier: dict[str, str] = {}
             if hooks.active:
                 try:
-                    propagate.inject(carrier)
+                    propagate.inject(carrier, _context(inherited))
                 except Exception:
                     complain("Client._graph_to_futures")
             if not carrier:
@@ -55,3 +62,13 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
 
     hooks.wrap(Client, "__init__", make_init)
     hooks.wrap(Client, "_graph_to_futures", make)
+
+
+def _context(inherited: Mapping[str, object]) -> Context:
+    """Return the current context, with the inherited baggage where it names no session."""
+    current = context.get_current()
+    if baggage.get_baggage(SESSION_ID, current):
+        return current
+    for name, value in inherited.items():
+        current = baggage.set_baggage(name, value, current)
+    return current
