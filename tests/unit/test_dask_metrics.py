@@ -73,6 +73,23 @@ async def test_prefixes_are_bounded(c, s, a, b, telemetry):
 
 
 @gen_cluster(client=True)
+async def test_a_key_that_is_an_address_names_nothing(c, s, a, b, telemetry):
+    """It may hold a token, which no label may, and no span's name."""
+    keys = (
+        "root://eos//f.root?authz=Bearer%20canary-0",
+        "https://canary:canary@host/f.root",
+        "/store/f.root?authz=canary",
+        "canary" * 100,
+    )
+    for key in keys:
+        await c.submit(inc, 1, key=key)
+    await drained(s)
+    assert telemetry.counts("dask.task.duration") == {("other", "ok"): len(keys)}
+    await telemetry.wait("run tasks other", len(keys))
+    assert not [span for span in telemetry.spans() if "canary" in span.to_json()]
+
+
+@gen_cluster(client=True)
 async def test_computations_are_counted_with_their_size(c, s, a, b, telemetry):
     """By outcome."""
     await c.gather(c.map(inc, range(30)))

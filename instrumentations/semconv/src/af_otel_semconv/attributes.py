@@ -42,7 +42,8 @@ CELL_STATUS: Final = "jupyter.cell.status"
 # int; spans only
 CELL_EXECUTION_COUNT: Final = "jupyter.cell.execution_count"
 
-# str; dask.utils.key_split of the task's key; on metrics the first 50, then `other`
+# str; dask.utils.key_split of the task's key, `other` for an address or more than 100 characters;
+# on metrics the first 50, then `other`
 TASK_PREFIX: Final = "dask.task.prefix"
 # str; one of ok | error
 TASK_OUTCOME: Final = "dask.task.outcome"

@@ -5,6 +5,7 @@ The event loop only notes what happened; a thread makes spans and measurements o
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from af_otel_instrumentation.dask._queue import LIMIT, Queue
 from af_otel_instrumentation.dask.graph import ERROR, Run
 from af_otel_instrumentation.dask.submissions import Submission, Submissions
 from af_otel_instrumentation.dask.tasks import TaskMetrics, WorkerCount
+from af_otel_semconv import attributes
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import Scheduler
@@ -35,6 +37,9 @@ NAME = "af-otel"
 _PASSING = frozenset({"waiting", "queued", "processing", "no-worker"})
 _MAX_WORKER_NAMES = 10_000
 _CLOSE_TIMEOUT = 5.0
+# Keys may be anything; as names of spans and metrics they are to be few and short.
+_LONGEST = 100
+_ADDRESS = re.compile(r"://|[?@]")
 
 
 class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
@@ -164,7 +169,7 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
     def _ran(
         self, key: Any, carrier: dict[str, str] | None, event: dict[str, Any], exception: Any
     ) -> None:
-        prefix = key_split(key)
+        prefix = _prefix(key)
         start = stop = transfer = 0.0
         for phase in event.get("startstops") or ():
             if phase["action"] == "compute":
@@ -182,6 +187,12 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
 
     def _worker_name(self, address: str) -> str:
         return self._worker_names.get(address, address)
+
+
+def _prefix(key: Any) -> str:
+    """Return Dask's prefix of a key; `other` for an address, which may hold somebody's token."""
+    prefix: str = key_split(key)
+    return attributes.OTHER if len(prefix) > _LONGEST or _ADDRESS.search(prefix) else prefix
 
 
 def _submitted_with(
