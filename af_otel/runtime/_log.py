@@ -21,6 +21,9 @@ _LOGGERS = (
     "opentelemetry.sdk.metrics._internal.export",
 )
 
+# Below them, and below much that is the user's: each request is logged there for who debugs.
+_TRANSPORT = "urllib3.connectionpool"
+
 _said: set[str] = set()
 
 
@@ -48,6 +51,14 @@ def quieten_exporters() -> None:
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
+    logging.getLogger(_TRANSPORT).addFilter(_is_the_users)
+
+
+def _is_the_users(_record: logging.LogRecord) -> bool:
+    """Whether this is not logged within an export, which the SDK says in its context."""
+    from opentelemetry import context  # reads a setting: not before `one_line_each`
+
+    return not context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001
 
 
 # What reads the headers' setting; it quotes what it cannot read, which is somebody's token.

@@ -4,6 +4,7 @@ fork or die.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -407,8 +408,9 @@ def test_a_pool_that_is_ended_loses_nothing(payload, collector):
         collector.wait_for_span(f"work {number}")
 
 
-def test_a_forked_child_has_a_connection_of_its_own(payload):
-    """On its parent's, the two would read the answers to each other's requests."""
+@contextlib.contextmanager
+def accepting():
+    """A Collector that takes all; its URL, and who has sent so far."""
     senders = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -426,6 +428,13 @@ def test_a_forked_child_has_a_connection_of_its_own(payload):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", senders
+        server.shutdown()
+
+
+def test_a_forked_child_has_a_connection_of_its_own(payload):
+    """On its parent's, the two would read the answers to each other's requests."""
+    with accepting() as (endpoint, senders):
         process = traced(
             """
             def send(): tracer.start_span('x').end(); loader.providers.traces.force_flush()
@@ -433,14 +442,33 @@ def test_a_forked_child_has_a_connection_of_its_own(payload):
             if os.fork() == 0: send(); os._exit(0)
             os.wait()
             """,
-            payload, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
-            OTEL_METRICS_EXPORTER="none", OTEL_BSP_SCHEDULE_DELAY="60000",
+            payload, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_METRICS_EXPORTER="none",
+            OTEL_BSP_SCHEDULE_DELAY="60000",
         )  # fmt: skip
         _, err = process.communicate(timeout=60)
-        server.shutdown()
     assert process.returncode == 0, err
     parent, again, child = senders
     assert parent == again != child
+
+
+def test_who_debugs_is_not_told_of_exports(payload):
+    """A user's own requests are logged as ever; ours would be in each cell of theirs."""
+    with accepting() as (endpoint, senders):
+        process = traced(
+            """
+            import logging, urllib3
+            tracer.start_span('x').end(); meter.create_counter('c').add(1)
+            logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")
+            tracer.start_span('x').end(); loader.providers.traces.force_flush()
+            urllib3.request("POST", os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/theirs", body=b"")
+            """,
+            payload, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
+        )  # fmt: skip
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(senders) >= 3
+    assert "/theirs" in err
+    assert "/v1/" not in err
 
 
 def test_a_child_that_is_forked_while_the_sdk_loads_can_import_it(payload):
