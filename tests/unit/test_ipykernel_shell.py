@@ -105,6 +105,25 @@ def test_a_cell_within_a_cell_is_part_of_it(shell, kernel, exported):
 
 
 @pytest.mark.usefixtures("tracer")
+def test_a_cell_on_a_thread_of_a_cell_is_part_of_it(shell, kernel, exported):
+    """There, a kernel names the same request."""
+
+    def on_a_thread():
+        kernel.ask("1")
+        run(shell, "1/0")
+
+    def meanwhile():
+        thread = threading.Thread(target=on_a_thread)
+        thread.start()
+        thread.join()
+
+    shell.user_ns["meanwhile"] = meanwhile
+    kernel.ask("1")
+    run(shell, "meanwhile()")
+    assert ends(exported) == ["ok"]
+
+
+@pytest.mark.usefixtures("tracer")
 def test_a_widget_that_runs_a_cell_is_nobody(shell, kernel, exported):
     """Nor does it end the cell that waits meanwhile."""
     kernel.ask("1")

@@ -82,11 +82,12 @@ class CellTracer:
         header = request.get("header") or {}
         if header.get("msg_type") != "execute_request":
             return  # a callback, say of a widget, that runs a cell by itself
+        message = header["msg_id"]
+        if any(cell.message == message for cell in list(self._running.values())):
+            return  # run by the cell, for example with %run, or on a thread that it started
         thread = threading.get_ident()
         cell = self._running.get(thread)
         if cell is not None:
-            if cell.message == header.get("msg_id"):
-                return  # run by the cell, for example with %run
             self._finish(cell, INTERRUPTED)  # whose end nobody told
 
         metadata = request.get("metadata") or {}
@@ -97,7 +98,7 @@ class CellTracer:
         current = trace.set_span_in_context(span, parent)
         self._running[thread] = _Cell(
             info=info,
-            message=header["msg_id"],
+            message=message,
             span=span,
             begun=time.perf_counter(),
             context=current,
