@@ -124,7 +124,10 @@ def test_what_a_kernel_calls_an_error_is_a_class_or_nothing(sent, told):
     assert reply.error == told
 
 
-@pytest.mark.parametrize("started", [None, 5, "yesterday", "2026-11-22T18:38:46.207262123Z"])
+@pytest.mark.parametrize(
+    "started",
+    [None, 5, "yesterday", "2026-11-22T18:38:46.207262123Z", "0001-01-01T00:00:00"],
+)
 def test_a_begin_that_cannot_be_read_is_none(started):
     """Other kernels leave it out, or have a clock of their own."""
     _, raw = frames("execute_reply", {"status": "ok"}, started=started)

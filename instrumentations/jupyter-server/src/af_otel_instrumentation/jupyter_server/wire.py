@@ -123,7 +123,7 @@ def _time(text: object) -> int | None:
         return None
     try:
         # Python before 3.11 reads no Z.
-        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        seconds = datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):  # also for the year 1, some languages' zero
         return None
-    return int(time.timestamp() * 1e6) * 1000
+    return int(seconds * 1e6) * 1000
