@@ -66,11 +66,17 @@ class _Telemetry:
                 self.counters[key].add(value, labels)
                 run.span.set_attribute(attribute, value)
         if error is not None:
-            kind = type(error).__name__
+            kind = type(_cause(error)).__name__
             run.span.set_attribute(names.ERROR_TYPE, kind)
             run.span.set_status(Status(StatusCode.ERROR))
             labels[names.ERROR_TYPE] = kind
         self.duration.record(time.perf_counter() - run.began, labels)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what went wrong: coffea wraps a processor's failure in a bare `Exception`."""
+    cause = error.__cause__ if type(error) is Exception else None
+    return error if cause is None else cause
 
 
 class _Run(NamedTuple):
