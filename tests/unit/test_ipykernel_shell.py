@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 
 import pytest
@@ -71,6 +72,27 @@ def ends(exported):
 
 def run(shell, code, **kwargs):
     return shell.run_cell(code, store_history=True, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "end"),
+    [("_begin", "import time; time.sleep(60)", "interrupted"), ("_end", "1", "ok")],
+)
+def test_an_interrupt_while_telemetry_works_is_the_cells(
+    shell, tracer, exported, monkeypatch, capsys, moment, code, end
+):
+    """As in a kernel's first cell, which waits for the SDK; one after a cell's end is nobody's."""
+    work = getattr(tracer, moment)
+
+    def interrupted(about):
+        signal.raise_signal(signal.SIGINT)
+        work(about)
+
+    monkeypatch.setattr(tracer, moment, interrupted)
+    run(shell, code)
+    assert ends(exported) == [end]
+    assert "Error in callback" not in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.usefixtures("tracer")

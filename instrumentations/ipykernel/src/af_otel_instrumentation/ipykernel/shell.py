@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from af_otel_instrumentation.ipykernel._interrupts import Held
 from af_otel_instrumentation.ipykernel._quietly import quietly
 from af_otel_instrumentation.ipykernel.environment import BAGGAGE, TRACE, Origin
 from af_otel_semconv import attributes as attr
@@ -76,6 +77,10 @@ class CellTracer:
     @quietly
     def begin(self, info: ExecutionInfo) -> None:
         """Start the span and make it current for the user's code."""
+        with Held(again=True):
+            self._begin(info)
+
+    def _begin(self, info: ExecutionInfo) -> None:
         if not info.store_history:
             return  # a front end's own doing: widgets, completions, variable inspectors
         request = self._kernel.get_parent()
@@ -108,6 +113,10 @@ class CellTracer:
     @quietly
     def end(self, result: ExecutionResult | None) -> None:
         """End the span of this thread's cell, if the result is its own."""
+        with Held(again=False):
+            self._end(result)
+
+    def _end(self, result: ExecutionResult | None) -> None:
         thread = threading.get_ident()
         cell = self._running.get(thread)
         if cell is None or not _is_of(result, cell):
