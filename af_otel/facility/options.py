@@ -113,7 +113,7 @@ class Sampling(Part):
     """Traces that took longer are kept."""
     keep_errors: bool = True
     """Traces with an error in them are kept."""
-    wait: Annotated[Duration, AfterValidator(Between(seconds, "1s", "1h"))] = "30s"
+    wait: Annotated[Duration, AfterValidator(Between(seconds, "1s", "1h"))] = "15s"
     """How long a trace is awaited before it is decided on."""
 
 
@@ -165,4 +165,4 @@ class Scrape(Part):
     nodes: bool = True
     """Processor, memory and disk of nodes and pods, from the kubelets."""
     interval: Every = "30s"
-    """How often."""
+    """How often; as often pods send the metrics that they make themselves."""

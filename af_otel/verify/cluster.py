@@ -32,7 +32,7 @@ USER = "af-otel-verify"  # no person's name, and so never a person's server
 _TOKEN_LIVES = 900  # s; longer only for those who give the verification longer
 _CLEAN_UP_TAKES = 300  # s, at most
 _KERNEL_TAKES = 60  # s; one that has nothing to do
-_LAST_METRICS = 90  # s; every process sends its numbers once a minute
+_SOME_TIME = 60  # s; on the way to Tempo and Prometheus
 
 
 class ClusterPlace:
@@ -59,8 +59,9 @@ class ClusterPlace:
     ) -> None:
         self.name = facility.name
         self.hops: Sequence[Hop] = hops.NOTEBOOK
-        # A trace is awaited before it is decided on, and then stored.
-        self.patience = seconds(facility.sampling.wait) + _LAST_METRICS
+        # A trace is awaited before it is decided on; pods send as often as others are scraped.
+        waits = facility.sampling.wait, facility.scrape.interval
+        self.patience = sum(map(seconds, waits)) + _SOME_TIME
         self._cluster = cluster
         self._facility = facility
         self._answers = dict(answers or {})

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,8 +145,15 @@ class Small:
         """What of this facility or of the whole cluster is not as it was before.
 
         Other tests may come and go in the same cluster: of what is made or goes beyond this
-        facility's namespaces, that counts which names it.
+        facility's namespaces, that counts which names it. A volume goes some time after its claim.
         """
+        found, ends = self._differing(before), time.monotonic() + 60
+        while any(ref.kind == "PersistentVolume" for ref in found) and time.monotonic() < ends:
+            time.sleep(1)
+            found = self._differing(before)
+        return found
+
+    def _differing(self, before: dict[Ref, dict[str, Any]]) -> set[Ref]:
         after, found = self.everything(), set()
         for ref in before.keys() | after.keys():
             now, then = after.get(ref), before.get(ref)

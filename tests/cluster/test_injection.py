@@ -269,6 +269,7 @@ def test_a_container_keeps_its_own_settings(usual):
         assert last["X"] == "y"
     assert names["with telemetry of its own"].count("OTEL_EXPORTER_OTLP_ENDPOINT") == 1
     assert names["with telemetry of its own"].count("OTEL_RESOURCE_ATTRIBUTES") == 1
+    assert names["plain"].count("OTEL_METRIC_EXPORT_INTERVAL") == 1
     assert names["plain"].count("OTEL_EXPORTER_OTLP_ENDPOINT") == 1
 
 

@@ -167,7 +167,8 @@ def test_a_variable_that_is_set_stays():
     """The facility's `injection.env`, and the Collector's address, too."""
     own = {"X": "own", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs:4318"}
     env = z2jh(hub__extraEnv=own).values["hub"]["extraEnv"]
-    assert set(env) == {"PYTHONPATH", "OTEL_RESOURCE_ATTRIBUTES"}
+    ours = {"PYTHONPATH", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_METRIC_EXPORT_INTERVAL"}
+    assert set(env) == ours
 
 
 @pytest.mark.parametrize("chart", ["z2jh", "dask-gateway"])

@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from af_otel.facility.values import seconds
 from af_otel.kubernetes.objects._labels import COLLECTOR
 
 if TYPE_CHECKING:
@@ -112,5 +113,6 @@ def variables(facility: Facility) -> dict[str, str]:
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(facility),
         "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={facility.name}",
+        "OTEL_METRIC_EXPORT_INTERVAL": f"{seconds(facility.scrape.interval) * 1000:.0f}",
         **facility.injection.env,
     }
