@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -19,6 +20,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A run under tracing would trace its own tests, and a developer's settings would reach the servers.
 for _name in [name for name in os.environ if name.startswith(("OTEL_", "TRACEPARENT", "BAGGAGE"))]:
     del os.environ[_name]
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """What a test sets there, as a Jupyter server under tracing does, ends with it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")
