@@ -205,6 +205,10 @@ class ClusterPlace:
             return f"is from pod `{span.pod}` and not from `{expected}`"
         return ""
 
+    def silent(self, about: str) -> bool:
+        """What runs in a pod that was not injected is."""
+        return self._pods.silent(about)
+
     def advice(self, about: str) -> str:
         """The log of the pod where it went wrong, and its end."""
         return self._pods.advice(about)

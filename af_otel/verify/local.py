@@ -112,6 +112,10 @@ class LocalPlace:
         """All of it is one machine."""
         return ""
 
+    def silent(self, about: str) -> bool:  # noqa: ARG002
+        """None is: `af-otel up` starts all of them traced."""
+        return False
+
     def advice(self, about: str) -> str:
         """Which log to read."""
         return f"read `af-otel logs {_LOGS.get(about, about)}{self._option}`"

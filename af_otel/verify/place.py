@@ -69,6 +69,9 @@ class Place(Protocol):
     def misplaced(self, span: Span) -> str:
         """What is wrong with where the span says that it comes from; "" if nothing is."""
 
+    def silent(self, about: str) -> bool:
+        """Whether the service's process is known to send nothing, however long it is waited for."""
+
     def advice(self, about: str) -> str:
         """What to read about the service, or about `COLLECTOR`, `TEMPO` or `PROMETHEUS`."""
 

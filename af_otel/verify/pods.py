@@ -74,10 +74,12 @@ class Pods:
         pod = self.of(services.JUPYTER_SERVER)
         return _annotation(pod, SESSION_ID) if pod else ""
 
-    def injected(self, about: str) -> bool:
-        """Whether the pod of a service has been injected; yes, if there is none to look at."""
-        pod = self.of(about)
-        return pod is None or bool(_annotation(pod, INJECTED))
+    def silent(self, about: str) -> bool:
+        """Whether the hub's or the user's pod is there and was not injected; of Dask's pods the
+        newest may be another user's.
+        """
+        pod = self.of(about) if about in {services.JUPYTERHUB, *_USERS} else None
+        return pod is not None and not _annotation(pod, INJECTED)
 
     def advice(self, about: str) -> str:
         """Which log to read, and how it ends."""

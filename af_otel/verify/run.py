@@ -185,7 +185,7 @@ class Verification:
         )
 
     def _look(self, name: str, look: Callable[[Step], None]) -> None:
-        """Look again and again, until all is there or patience ends."""
+        """Look again and again, until all is there, patience ends, or it is in vain."""
         with self._step(name, COLLECTOR) as step:
             deadline = min(self._deadline, time.monotonic() + self._place.patience)
             while True:
@@ -198,12 +198,18 @@ class Verification:
                     missing = error
                 else:
                     return
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or (missing.about and self._silent(missing.about)):
                     # What is to be read may have to be fetched, so it is only now.
                     missing.hint = missing.hint or self._place.advice(missing.about or COLLECTOR)
                     raise missing
                 self._changed(self.report)
                 time.sleep(self._place.poll)
+
+    def _silent(self, about: str) -> bool:
+        try:
+            return self._place.silent(about)
+        except AfOtelError:  # who knows
+            return False
 
     def _left(self) -> float:
         left = self._deadline - time.monotonic()

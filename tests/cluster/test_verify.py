@@ -18,8 +18,8 @@ from cluster.small import AF_OTEL, caller, ended
 from servers import wait_for
 
 ADMISSION = "admissionregistration.k8s.io/v1"
-# Traces are decided on soon, so that what is missing is soon known to be.
-IMPATIENT = "\nsampling: {wait: 5s}\n"
+# What is missing is soon known to be.
+IMPATIENT = "\nsampling: {wait: 5s}\nscrape: {interval: 5s}\n"
 
 
 @pytest.fixture(scope="module")
