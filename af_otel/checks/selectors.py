@@ -133,7 +133,7 @@ def _shared(context: Context, binding: Object) -> tuple[Pods, dict[str, Any]] | 
     one that has such pods now, if there is one.
     """
     namespaces = (binding["spec"].get("matchResources") or {}).get("namespaceSelector")
-    told = json.loads((binding["metadata"].get("annotations") or {}).get(CHOOSES, "null"))
+    told = _told(binding)
     found = [
         (place, each["selector"])
         for place in context.places
@@ -143,6 +143,15 @@ def _shared(context: Context, binding: Object) -> tuple[Pods, dict[str, Any]] | 
         if each["namespace"] == place.namespace and both(place.selector, each["selector"])
     ]
     return max(found, key=lambda each: _are_there(context, *each), default=None)
+
+
+def _told(binding: Object) -> list[dict[str, Any]]:
+    """Which pods a policy is for, as its binding tells; none where that cannot be read."""
+    try:
+        told = json.loads((binding["metadata"].get("annotations") or {})[CHOOSES])
+        return [{key: each[key] for key in ("namespace", "selector")} for each in told]
+    except (KeyError, TypeError, ValueError):  # of an older version, or edited since
+        return []
 
 
 def _are_there(context: Context, place: Pods, selector: dict[str, Any]) -> bool:

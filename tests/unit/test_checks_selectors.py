@@ -9,6 +9,7 @@ import pytest
 from af_otel.checks import run
 from af_otel.checks._sources import Files
 from af_otel.checks.context import Context
+from af_otel.kubernetes.objects.injection import CHOOSES
 from tests.rendered import a_facility, rendered
 
 HUB = {
@@ -31,10 +32,10 @@ def of_release(release, **sections):
     return a_facility(name=release, dask=[], **selectors | sections)
 
 
-def findings(other, *, told=True):
+def findings(other, *, annotations=None):
     binding = rendered(other)[f"MutatingAdmissionPolicyBinding af-otel-{other.name}"]
-    if not told:
-        del binding["metadata"]["annotations"]
+    if annotations is not None:
+        binding["metadata"]["annotations"] = annotations
     live = SimpleNamespace(host="", list=lambda *_, **__: [binding])
     context = Context(of_release("mine"), Files([HUB]), cluster=live)
     report = run.run(context, run.chosen(["chosen-once"]))
@@ -62,6 +63,8 @@ def test_facilities_may_share_a_namespace_but_no_pods(other, found):
     assert findings(other) == found
 
 
-def test_a_facility_that_does_not_tell_its_pods_may_have_all_of_them():
-    """As an older af-otel installed it."""
-    assert [severity for severity, _ in findings(of_release("other"), told=False)] == ["blocks"]
+@pytest.mark.parametrize("told", [{}, {CHOOSES: "{"}, {CHOOSES: "3"}, {CHOOSES: '[{"a": 1}]'}])
+def test_a_facility_that_does_not_tell_its_pods_may_have_all_of_them(told):
+    """As an older af-otel installed it, or somebody has edited it since."""
+    found = findings(of_release("other"), annotations=told)
+    assert [severity for severity, _ in found] == ["blocks"]
