@@ -76,7 +76,11 @@ def run(shell, code, **kwargs):
 
 @pytest.mark.parametrize(
     ("moment", "code", "end"),
-    [("_begin", "import time; time.sleep(60)", "interrupted"), ("_end", "1", "ok")],
+    [
+        ("_begin", "import time; time.sleep(60)", "interrupted"),
+        ("_end", "1", "ok"),
+        ("_end", "get_ipython().run_cell('1'); import time; time.sleep(60)", "interrupted"),
+    ],
 )
 def test_an_interrupt_while_telemetry_works_is_the_cells(
     shell, tracer, exported, monkeypatch, capsys, moment, code, end

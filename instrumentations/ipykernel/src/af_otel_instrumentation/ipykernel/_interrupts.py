@@ -1,4 +1,4 @@
-"""Interrupts that come while telemetry works, which are meant for the user's cell.
+"""Interrupts that break into telemetry's work, which are meant for the user's cell.
 
 IPython would take one for a failure of the callback, print that, and run the cell on.
 """
@@ -7,42 +7,32 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Callable
 
-# From the end of a callback to the cell's own first statement; by far the most of it is margin.
+T = TypeVar("T")
+
+# From the end of a callback to the cell's own next statement; by far the most of it is margin.
 _SOON = 0.02  # seconds
 
 
-class Held:
-    """Hold SIGINT back within a `with`; afterwards it comes again, if the cell is still to run."""
-
-    def __init__(self, *, again: bool) -> None:
-        self._again = again
-        self._came = False
-        self._handler: object = None
-
-    def __enter__(self) -> Held:  # noqa: PYI034 - Self is 3.11's
-        # Only where it would be raised here: signals reach the main thread alone.
-        if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
-            if callable(handler):
-                self._handler = handler
-                signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._handler is None:
-            return
-        signal.signal(signal.SIGINT, self._handler)  # type: ignore[arg-type]
-        if self._came and self._again:
-            main = threading.get_ident()
-            # To that thread itself, as the signal has to end a `sleep` there.
-            send = threading.Timer(_SOON, signal.pthread_kill, (main, signal.SIGINT))
+def completed(work: Callable[[T], None], about: T, wanted: Callable[[], bool]) -> None:
+    """Do `work`; what an interrupt has broken off is done again, and the interrupt is sent once
+    more if it is still `wanted`.
+    """
+    try:
+        work(about)
+    except KeyboardInterrupt:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            work(about)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if wanted():
+            # To this very thread, as the signal has to end a `sleep` in it.
+            here = threading.get_ident(), signal.SIGINT
+            send = threading.Timer(_SOON, signal.pthread_kill, here)
             send.daemon = True
             send.start()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self._came = True

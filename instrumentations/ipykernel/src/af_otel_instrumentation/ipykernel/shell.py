@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from af_otel_instrumentation.ipykernel._interrupts import Held
+from af_otel_instrumentation.ipykernel._interrupts import completed
 from af_otel_instrumentation.ipykernel._quietly import quietly
 from af_otel_instrumentation.ipykernel.environment import BAGGAGE, TRACE, Origin
 from af_otel_semconv import attributes as attr
@@ -77,8 +77,7 @@ class CellTracer:
     @quietly
     def begin(self, info: ExecutionInfo) -> None:
         """Start the span and make it current for the user's code."""
-        with Held(again=True):
-            self._begin(info)
+        completed(self._begin, info, wanted=lambda: True)
 
     def _begin(self, info: ExecutionInfo) -> None:
         if not info.store_history:
@@ -113,8 +112,8 @@ class CellTracer:
     @quietly
     def end(self, result: ExecutionResult | None) -> None:
         """End the span of this thread's cell, if the result is its own."""
-        with Held(again=False):
-            self._end(result)
+        # A cell that another one has run may end while that goes on.
+        completed(self._end, result, wanted=lambda: threading.get_ident() in self._running)
 
     def _end(self, result: ExecutionResult | None) -> None:
         thread = threading.get_ident()
