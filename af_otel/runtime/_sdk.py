@@ -237,6 +237,7 @@ class _Otlp:
         process.
         """
         self._hurried = True
+        # An image's own exporter may be of another make, which goes on as it does.
         with suppress(AttributeError):
             self._own()._client._shutdown_event.set()  # noqa: SLF001
 
