@@ -6,26 +6,43 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python
 oldest=.venv-oldest/bin/python
 log=.make/tests-on-cluster.log
-# Many processes on a busy machine: a test that fails is tried once more, and shown all the same;
-# a fourth one in a part fails that.
-pytest="-m pytest --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks"
+pytest="-m pytest -o cache_dir=.make/tested"
+on_cluster="-m pytest -o cache_dir=.make/tested-on-cluster tests/cluster"
 
-$python $pytest tests/cluster >"$log" 2>&1 &
+# Many processes on a busy machine: what failed is tried once more, where nothing is left of the
+# first time, and is shown all the same. The first that fails again ends that.
+again() {
+	code=$1
+	shift
+	[ "$code" -eq 1 ] || return "$code"
+	echo "af-otel: what failed is tried once more, with servers of its own" >&2
+	"$@" --last-failed --last-failed-no-failures none --maxfail 1
+}
+
+run() {
+	code=0
+	"$@" --cache-clear || code=$?
+	again "$code" "$@"
+}
+
+$python $on_cluster --cache-clear >"$log" 2>&1 &
 cluster=$!
 trap 'kill -INT "$cluster" 2>/dev/null && wait "$cluster" || true' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 echo "af-otel: tests on a cluster run beside these; what they say comes last, and is in $log" >&2
 
-$python $pytest tests/unit
+run $python $pytest tests/unit
 # The oldest supported hosts, in one process; below also under the payload.
-$oldest $pytest tests/unit/test_jupyterhub_*.py tests/unit/test_jupyter_server_*.py \
+run $oldest $pytest tests/unit/test_jupyterhub_*.py tests/unit/test_jupyter_server_*.py \
 	tests/unit/test_ipykernel_*.py tests/unit/test_dask_*.py
 
 failed=0
-$python $pytest tests/integration || failed=$?
-AF_OTEL_TEST_PYTHON=$oldest $python $pytest \
+run $python $pytest tests/integration || failed=$?
+run env AF_OTEL_TEST_PYTHON=$oldest $python $pytest \
 	tests/integration/test_jupyter.py tests/integration/test_dask.py || failed=$?
-wait "$cluster" || failed=$?
+code=0
+wait "$cluster" || code=$?
 cat "$log"
+again "$code" $python $on_cluster || failed=$?
 exit "$failed"

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 import urllib.parse
 
 import httpx
@@ -47,6 +48,16 @@ def visit(facility):
         user.http.close()
 
 
+@pytest.fixture
+def browsing_user(facility):
+    """The name of one who logs in by a browser; whose server is stopped when the test ends."""
+    name = "browser"
+    yield name
+    with User(facility.hub["url"], name, facility.hub["password"]) as user:
+        user.log_in()
+        user.stop_server()
+
+
 def session_id(kernel):
     """The session of a kernel, as it was told at its start."""
     carried = kernel.ask(60, baggage="__import__('os').environ.get('BAGGAGE', '')")["baggage"]
@@ -65,6 +76,28 @@ def session_when(tempo, session, enough, what):
 
 def named(spans, name):
     return [span for span in spans if span.name == name and not span.pending_for]
+
+
+# What each process sends for itself, so that any of it may come last.
+STORY = (
+    "spawn server", "start server", "start kernel", "execute cell", "run cell", "compute graph",
+    "worker share",
+)  # fmt: skip
+
+
+def whole(spans):
+    """Whether every span's parent has come, too."""
+    ended = {span.span_id for span in spans if not span.pending_for}
+    return all(not span.parent_id or span.parent_id in ended for span in spans)
+
+
+def story_when(tempo, session, enough, what):
+    """All spans of a session with Dask cells, once `enough` says yes and none is on its way."""
+    return session_when(
+        tempo, session,
+        lambda spans: all(named(spans, name) for name in STORY) and whole(spans) and enough(spans),
+        what,
+    )  # fmt: skip
 
 
 def linked(span, other):
@@ -88,9 +121,7 @@ def assert_one_story(spans):
         ("compute graph", "run cell", "dask-scheduler"),
         ("worker share", "compute graph", "dask-worker"),
     ):
-        found = named(spans, name)
-        assert found, name
-        for span in found:
+        for span in named(spans, name):
             assert by_id[span.parent_id].name == parent
             assert (span.service, span.trace_id) == (service, by_id[span.parent_id].trace_id)
     assert len({span.attributes["session.id"] for span in spans}) == 1
@@ -104,19 +135,21 @@ CHROMIUM = (
 
 
 @pytest.mark.browser
-def test_a_browser_runs_the_example_and_its_session_is_one_story(facility, tempo, tmp_path):
+def test_a_browser_runs_the_example_and_its_session_is_one_story(
+    facility, browsing_user, tempo, tmp_path
+):
     """Log in, open JupyterLab, run all cells of the notebook: all of it is in Tempo, linked."""
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert browser_path, "no Chromium: `make test` installs it, or says how to"
-    name = "browser"
+    began = time.time()
     with sync_playwright() as tools:
         browser = tools.chromium.launch(executable_path=browser_path, args=list(CHROMIUM))
         page = browser.new_page(viewport={"width": 1300, "height": 900})
         page.set_default_timeout(120_000)
         page.goto(f"{facility.hub['url']}/hub/user-redirect/lab/tree/examples/dimuon.ipynb")
-        page.fill("#username_input", name)
+        page.fill("#username_input", browsing_user)
         page.fill("#password_input", facility.hub["password"])
         page.click("#login_submit")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
@@ -131,9 +164,10 @@ def test_a_browser_runs_the_example_and_its_session_is_one_story(facility, tempo
         assert page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
         browser.close()
 
-    wait_for(lambda: tempo.search('{ name = "worker share" }'), "the workers' shares")
-    newest = max(tempo.search('{ name = "spawn server" }', limit=50), key=lambda found: found.start)
-    session = tempo.trace(newest.trace_id)[0].attributes["session.id"]
+    spawned = wait_for(
+        lambda: tempo.search('{ name = "spawn server" }', start=began), "the spawn", timeout=60
+    )
+    session = tempo.trace(spawned[-1].trace_id)[0].attributes["session.id"]
     cells = len(
         [
             c
@@ -141,15 +175,10 @@ def test_a_browser_runs_the_example_and_its_session_is_one_story(facility, tempo
             if c["cell_type"] == "code"
         ]
     )
-    spans = session_when(
-        tempo, session,
-        lambda spans: len(named(spans, "run cell")) == cells and named(spans, "worker share"),
-        f"{cells} cells",
-    )  # fmt: skip
+    spans = story_when(
+        tempo, session, lambda spans: len(named(spans, "run cell")) == cells, f"{cells} cells"
+    )
     assert_one_story(spans)
-    with User(facility.hub["url"], name, facility.hub["password"]) as user:
-        user.log_in()
-        user.stop_server()
 
 
 def test_two_users_at_once_are_two_sessions(visit, tempo):
@@ -176,9 +205,7 @@ def test_two_users_at_once_are_two_sessions(visit, tempo):
         thread.join()
     assert len(set(sessions.values())) == 2
     for session in sessions.values():
-        spans = session_when(
-            tempo, session, lambda spans: named(spans, "worker share"), "both computations"
-        )
+        spans = story_when(tempo, session, bool, "both computations")
         assert_one_story(spans)
         assert len({span.attributes["user.hash"] for span in spans}) == 1
 
@@ -202,8 +229,9 @@ def test_a_script_in_a_terminal_belongs_to_its_session(visit, tempo):
         assert outcome.text.split() == ["6"]
         kernel.shut_down()
     spans = session_when(
-        tempo, session, lambda spans: named(spans, "worker share"), "the script's computation"
-    )
+        tempo, session,
+        lambda spans: named(spans, "worker share") and whole(spans), "the script's computation",
+    )  # fmt: skip
     (analysis,) = named(spans, "my analysis")
     (graph,) = named(spans, "compute graph")
     assert not analysis.parent_id
