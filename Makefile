@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test parts-of-cluster cluster servers lint venv oldest browser clean clean-cache
+.PHONY: help up test parts-of-cluster cluster servers lint venv oldest parts-of-tests clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
@@ -22,12 +22,12 @@ help:
 up: servers
 	@$(BIN)/af-otel up $(ARGS)
 
-# The browser first: what the machine lacks is asked for in one message.
+# These first: what the machine lacks is asked for in one message.
 ifdef ARGS
-test: browser servers oldest
+test: parts-of-tests servers oldest
 	@$(BIN)/python -m pytest $(ARGS)
 else
-test: browser servers oldest parts-of-cluster
+test: parts-of-tests servers oldest parts-of-cluster
 	@tools/test.sh
 endif
 
@@ -57,8 +57,8 @@ venv:
 oldest: venv
 	@tools/bootstrap.sh oldest
 
-browser:
-	@tools/bootstrap.sh browser $(ARGS)
+parts-of-tests:
+	@tools/bootstrap.sh tests $(ARGS)
 
 clean:
 	rm -rf .venv .venv-oldest .make uv.lock

@@ -2,7 +2,7 @@
 # From a bare machine (git, make, Python >= 3.10) to a working .venv; instant if nothing is to do.
 #   bootstrap.sh venv              uv, .venv and what pyproject.toml asks for
 #   bootstrap.sh oldest            .venv-oldest: the oldest supported hosts, for the tests
-#   bootstrap.sh browser [ARGS]    Chromium for the browser tests, unless pytest's ARGS omit them
+#   bootstrap.sh tests [ARGS]      what the tests run with, Chromium too unless pytest's ARGS omit it
 #   bootstrap.sh cluster           what a Kubernetes of one node runs its containers with
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,10 +33,13 @@ missing_for_venv() {
 		[ -e /etc/pki/tls/certs/ca-bundle.crt ] || echo ca-certificates
 }
 
-missing_for_browser() { # pytest's ARGS
+has_library() { /sbin/ldconfig -p 2>/dev/null | grep -q -F "$1"; }
+
+missing_for_tests() { # pytest's ARGS
+	has_library libgomp.so.1 || echo libgomp1 # LightGBM's
 	case " $* " in *"not browser"*) return ;; esac
 	# What drives the browser is a Node of its own, built against it.
-	/sbin/ldconfig -p 2>/dev/null | grep -q libatomic.so.1 || echo libatomic1
+	has_library libatomic.so.1 || echo libatomic1
 	for name in chromium chromium-browser google-chrome; do
 		! command -v "$name" >/dev/null || return 0
 	done
@@ -60,8 +63,11 @@ need() { # PACKAGE...
 			"Debian's names of the packages; user \`$(id -un)\` may not install them" "$hint"
 	fi
 	say "installing with apt: $*"
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+	# One of several sources may be out of order, and not needed.
+	apt-get update -qq || true
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+		fail "apt could not install $*" 'its words are above' \
+			'mend what they name (often the network or /etc/apt/sources.list), then run this again'
 }
 
 # --- uv: the machine's, else the pinned one from the package index ---
@@ -184,10 +190,10 @@ venv)
 	need $(missing_for_venv)
 	make_venv
 	;;
-browser)
+tests)
 	shift
 	is_made && venv= || venv=$(missing_for_venv)
-	need $venv $(missing_for_browser "$@")
+	need $venv $(missing_for_tests "$@")
 	;;
 cluster)
 	need $(missing_for_cluster)

@@ -328,7 +328,7 @@ def test_a_seeded_random_goes_on_as_without_us(payload):
             with tracer.start_as_current_span("x"):
                 counter.add(1); counter.add(1)
         time.sleep(1)  # some exports
-        print(random.getstate() == seeded)
+        print(random.getstate() == seeded, flush=True)
         if os.fork() == 0:
             random.seed(42)
         print(tracer.start_span("y").get_span_context().trace_id, flush=True)
