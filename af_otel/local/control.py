@@ -168,17 +168,25 @@ def stop(state: State, changed: Callable[[Facility], None]) -> bool:
 
 def _end(state: State, holder: int, changed: Callable[[Facility], None]) -> None:
     until = time.monotonic() + STOP_WITHIN
+    last = None
     with contextlib.suppress(ProcessLookupError):
         os.kill(holder, signal.SIGTERM)
     while state.holder() is not None:
         facility = _of(state, holder)
         if facility is not None and facility.phase == "stopping":
+            last = facility
             changed(facility)
         if time.monotonic() > until:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(holder, signal.SIGKILL)
             until += STOP_WITHIN
         time.sleep(POLL)
+    if last is not None and not state.facility_file.exists():
+        # Its last word, by which the last of its services has stopped, was there too short to see.
+        for status in last.services.values():
+            status.state = "dead" if status.state == "dead" else "stopped"
+        last.phase = "stopped"
+        changed(last)
 
 
 def _of(state: State, pid: int) -> Facility | None:

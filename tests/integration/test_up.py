@@ -209,6 +209,17 @@ def test_logs_can_be_followed(own, tmp_path):
     assert "Traceback" not in out.read_text()
 
 
+def test_down_tells_of_every_service(tmp_path):
+    """Also of the last one, with which the supervisor ends."""
+    state = tmp_path / "state"
+    with running_facility(state) as running:
+        down = af_otel("down", "--state", str(state))
+        assert down.returncode == 0
+        told = [line.removesuffix(": stopped") for line in down.stderr.splitlines()]
+        assert set(running.info["services"]) < set(told)
+        assert told[-1] == "Stopped; no process is left"
+
+
 def test_a_second_facility_meets_neither_the_first_nor_its_ports(own, tmp_path):
     """Its ports are others, and said; a kill of its supervisor takes all of it, and only that."""
     state = tmp_path / "second"

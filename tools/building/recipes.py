@@ -34,7 +34,12 @@ LAUNCHER = """\
 #!/bin/sh
 # Made by tools/build_servers.py.
 here=$(dirname "$(readlink -f "$0")")
-exec "{node}" "$here/node_modules/configurable-http-proxy/bin/configurable-http-proxy" "$@"
+node="{node}"
+[ -x "$node" ] || node=$(command -v node) || {{
+	echo "configurable-http-proxy: {node}, which it was installed with, is gone: install Node" >&2
+	exit 127
+}}
+exec "$node" "$here/node_modules/configurable-http-proxy/bin/configurable-http-proxy" "$@"
 """
 
 
