@@ -8,7 +8,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test parts-of-cluster cluster servers lint venv oldest parts-of-tests clean clean-cache
+.PHONY: help up test parts-of-cluster cluster servers browser lint venv oldest libraries clean \
+	clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
@@ -22,23 +23,23 @@ help:
 up: servers
 	@$(BIN)/af-otel up $(ARGS)
 
-# These first: what the machine lacks is asked for in one message.
+# Libraries first: what the machine lacks is asked for in one message.
 ifdef ARGS
-test: parts-of-tests servers oldest
+test: libraries browser oldest
 	@$(BIN)/python -m pytest $(ARGS)
 else
-test: parts-of-tests servers oldest parts-of-cluster
+test: libraries browser oldest parts-of-cluster
 	@tools/test.sh
 endif
 
 # For the tests on a cluster, which skip, and say why, where there can be none. CI has one.
 parts-of-cluster: servers
 	@[ "$$CI" != true ] || tools/bootstrap.sh cluster
-	@! $(BIN)/python tests/cluster --possible || $(BIN)/python tools/build_servers.py --cluster
+	@! $(BIN)/python tests/cluster --possible || $(BIN)/python tools/build_servers.py --for cluster
 
 cluster: servers
 	@tools/bootstrap.sh cluster
-	@$(BIN)/python tools/build_servers.py --cluster
+	@$(BIN)/python tools/build_servers.py --for cluster
 	@$(BIN)/python tests/cluster $(ARGS)
 
 servers: venv
@@ -57,8 +58,11 @@ venv:
 oldest: venv
 	@tools/bootstrap.sh oldest
 
-parts-of-tests:
-	@tools/bootstrap.sh tests $(ARGS)
+libraries:
+	@tools/bootstrap.sh tests
+
+browser: servers
+	@$(BIN)/python tools/build_servers.py --for tests
 
 clean:
 	rm -rf .venv .venv-oldest .make uv.lock

@@ -2,7 +2,7 @@
 # From a bare machine (git, make, Python >= 3.10) to a working .venv; instant if nothing is to do.
 #   bootstrap.sh venv              uv, .venv and what pyproject.toml asks for
 #   bootstrap.sh oldest            .venv-oldest: the oldest supported hosts, for the tests
-#   bootstrap.sh tests [ARGS]      what the tests run with, Chromium too unless pytest's ARGS omit it
+#   bootstrap.sh tests             libraries that only the tests need
 #   bootstrap.sh cluster           what a Kubernetes of one node runs its containers with
 set -eu
 cd "$(dirname "$0")/.."
@@ -35,15 +35,10 @@ missing_for_venv() {
 
 has_library() { /sbin/ldconfig -p 2>/dev/null | grep -q -F "$1"; }
 
-missing_for_tests() { # pytest's ARGS
+missing_for_tests() {
 	has_library libgomp.so.1 || echo libgomp1 # LightGBM's
-	case " $* " in *"not browser"*) return ;; esac
 	# What drives the browser is a Node of its own, built against it.
 	has_library libatomic.so.1 || echo libatomic1
-	for name in chromium chromium-browser google-chrome; do
-		! command -v "$name" >/dev/null || return 0
-	done
-	echo chromium
 }
 
 missing_for_cluster() {
@@ -57,10 +52,9 @@ missing_for_cluster() {
 need() { # PACKAGE...
 	[ $# != 0 ] || return 0
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-		hint="run \`sudo apt-get install $*\`, then this again"
-		case $* in *chromium*) hint="$hint (without Chromium: \`make test ARGS=\"-m 'not browser'\"\`)" ;; esac
 		fail "This machine lacks $(echo "$*" | sed 's/[^ ]*/`&`/g; s/ /, /g')" \
-			"Debian's names of the packages; user \`$(id -un)\` may not install them" "$hint"
+			"Debian's names of the packages; user \`$(id -un)\` may not install them" \
+			"run \`sudo apt-get install $*\`, then this again"
 	fi
 	say "installing with apt: $*"
 	# One of several sources may be out of order, and not needed.
@@ -191,9 +185,8 @@ venv)
 	make_venv
 	;;
 tests)
-	shift
 	is_made && venv= || venv=$(missing_for_venv)
-	need $venv $(missing_for_tests "$@")
+	need $venv $(missing_for_tests)
 	;;
 cluster)
 	need $(missing_for_cluster)

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        wanted = options.servers or _buildable(cluster=options.cluster)
+        wanted = options.servers or _buildable(options.used_by)
         kinds = [servers.known(name) for name in wanted]
         if options.list:
             _list()
@@ -59,20 +59,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "servers",
         nargs="*",
         metavar="SERVER",
-        help=f"of {', '.join(_buildable())}"
-        f" or, for a cluster, {', '.join(_buildable(cluster=True))};"
-        " default: the former",
+        help=f"for `af-otel up`, {', '.join(_buildable('up'))}"
+        f"; for a cluster, {', '.join(_buildable('cluster'))}"
+        f"; for the tests, {', '.join(_buildable('tests'))}; default: all that --for says",
     )
     parser.add_argument(
-        "--cluster", action="store_true", help="the parts of a Kubernetes cluster of one node"
+        "--for",
+        dest="used_by",
+        choices=("up", "cluster", "tests"),
+        default="up",
+        help="what `af-otel up` runs (default), a Kubernetes of one node, or the tests alone",
     )
     parser.add_argument("--list", action="store_true", help="say where each is; build nothing")
     parser.add_argument("--json", action="store_true", help="where each is, as JSON on stdout")
     return parser.parse_args(arguments)
 
 
-def _buildable(*, cluster: bool = False) -> list[str]:
-    return [kind.name for kind in servers.KNOWN.values() if kind.pins and kind.cluster is cluster]
+def _buildable(used_by: str) -> list[str]:
+    return [k.name for k in servers.KNOWN.values() if k.pins and k.used_by == used_by]
 
 
 def _is_there(kind: servers.Kind) -> bool:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from playwright.sync_api import sync_playwright
 
 from af_otel.local import control
+from af_otel.local.servers import find
 from af_otel.local.state import State
 
 PICTURE = Path(__file__).parents[1] / "docs" / "page.png"
@@ -28,9 +28,10 @@ def main() -> int:
     parser.add_argument("--session", default="last")
     given = parser.parse_args()
     url = control.require(State.at(given.state)).urls["page"]
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        browser = tools.chromium.launch(
+            executable_path=find("chromium").path, args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(f"{url}/#/session/{quote(given.session)}")
         page.wait_for_selector(".rows .row")

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHECKOUT: Final = Path(__file__).parents[2]
 HASH_LENGTH = 12
+MADE_BY = {"up": "servers", "cluster": "cluster", "tests": "browser"}  # targets of the Makefile
 VERSION_TIMEOUT = 20  # seconds; Node on a cold disk takes a few
 
 # Besides where its files are and on which port it listens; tests start it in the same way.
@@ -48,9 +49,9 @@ class Kind:
         What `--version` prints; the version may be empty, as in a build of one's own.
     pins
         Files below the checkout that decide what is built.
-    cluster
-        A part of a Kubernetes cluster of one node, which `make cluster` starts; `af-otel up` has no
-        use for it.
+    used_by
+        `up`; or `cluster`, if it is a part of the Kubernetes of one node that `make cluster`
+        starts; or `tests` alone.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Kind:
     fits: str
     answer: str
     pins: tuple[str, ...] = ()
-    cluster: bool = False
+    used_by: Literal["up", "cluster", "tests"] = "up"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ KNOWN: Final = {
             ">=3.5.13,<4",
             r"etcd Version: (\d\S*)",
             ("tools/servers/etcd",),
-            cluster=True,
+            used_by="cluster",
         ),
         Kind(
             "coredns",
@@ -140,7 +141,7 @@ KNOWN: Final = {
             ">=1.11,<2",
             r"CoreDNS-(\d\S*)",
             ("tools/servers/coredns",),
-            cluster=True,
+            used_by="cluster",
         ),
         Kind(
             "kubernetes",
@@ -151,7 +152,16 @@ KNOWN: Final = {
             ">=1.36,<2",
             r"Kubernetes v(\d\S*)",
             ("tools/servers/kubernetes",),
-            cluster=True,
+            used_by="cluster",
+        ),
+        Kind(
+            "chromium",
+            "AF_OTEL_CHROMIUM",
+            ("chromium", "chromium-browser", "google-chrome"),
+            ">=120",
+            r"(?:Chromium|Google Chrome) (\d\S*)",
+            ("tools/browser",),
+            used_by="tests",
         ),
     )
 }
@@ -188,7 +198,8 @@ def find(name: str) -> Server:
     raise ServerNotFound(
         f"Server `{name}` ({kind.fits}) was not found",
         where=where + (f", not in `{cache()}`" if kind.pins else ""),
-        hint=("run `make servers`, or " if kind.pins else "") + f"set `{kind.setting}` to its path",
+        hint=(f"run `make {MADE_BY[kind.used_by]}`, or " if kind.pins else "")
+        + f"set `{kind.setting}` to its path",
     )
 
 
@@ -238,7 +249,7 @@ def _named(kind: Kind, value: str) -> Server:
             + (f"{kind.name} {version}" if version else f"what is no {kind.name}")
             + f"; needed is {kind.fits}",
             where=f"`{found}`",
-            hint=f"unset `{kind.setting}` and run `make servers`, or name another",
+            hint=f"unset `{kind.setting}` and run `make {MADE_BY[kind.used_by]}`, or name another",
         )
     return Server(kind.name, Path(found).absolute(), version, "setting")
 

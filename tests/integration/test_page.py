@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 
 import httpx
@@ -16,6 +15,7 @@ from af_otel.backends.tempo import Tempo
 from af_otel.backends.words import duration
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
+from browser import running_browser
 from servers import wait_for
 
 pytestmark = [pytest.mark.facility, pytest.mark.browser]
@@ -51,10 +51,6 @@ with metrics.training('calorimeter') as run:
         time.sleep(0.1)
 """
 CELLS = (COMPUTE, FAIL, MARKUP, TOYS, TRAIN)
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +84,8 @@ def session(facility):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "no Chromium: `make test` installs it, or says how to"
-    with sync_playwright() as tools:
-        running = tools.chromium.launch(executable_path=path, args=list(CHROMIUM))
+    with running_browser() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 import time
@@ -20,6 +19,7 @@ from af_otel.backends.prometheus import Prometheus
 from af_otel.backends.tempo import Tempo
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
+from browser import running_browser
 from servers import ROOT, wait_for
 
 pytestmark = pytest.mark.facility
@@ -128,24 +128,13 @@ def assert_one_story(spans):
     assert len({span.instance for span in spans}) >= 5
 
 
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
 @pytest.mark.browser
 def test_a_browser_runs_the_example_and_its_session_is_one_story(
     facility, browsing_user, tempo, tmp_path
 ):
     """Log in, open JupyterLab, run all cells of the notebook: all of it is in Tempo, linked."""
-    from playwright.sync_api import sync_playwright
-
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert browser_path, "no Chromium: `make test` installs it, or says how to"
     began = time.time()
-    with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=browser_path, args=list(CHROMIUM))
+    with running_browser() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 900})
         page.set_default_timeout(120_000)
         page.goto(f"{facility.hub['url']}/hub/user-redirect/lab/tree/examples/dimuon.ipynb")
@@ -162,7 +151,6 @@ def test_a_browser_runs_the_example_and_its_session_is_one_story(
         page.screenshot(path=tmp_path / "notebook.png")
         assert page.locator(".jp-OutputArea-output img").count() >= 1
         assert page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
-        browser.close()
 
     spawned = wait_for(
         lambda: tempo.search('{ name = "spawn server" }', start=began), "the spawn", timeout=60

@@ -146,7 +146,7 @@ def test_unknown_server_lists_the_known():
         """\
 Server `promethius` is unknown
   hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`\
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`\
 """
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
-PROXY_GB = 0.1
+NPM_GB = 0.5
 MODULES_GB = {
     "collector": 3.0,
     "tempo": 1.5,
@@ -30,7 +31,7 @@ MODULES_GB = {
 PACKAGE_GB = 0.001
 
 OCB = "go.opentelemetry.io/collector/cmd/builder"
-LAUNCHER = """\
+PROXY = """\
 #!/bin/sh
 # Made by tools/build_servers.py.
 here=$(dirname "$(readlink -f "$0")")
@@ -41,22 +42,68 @@ node="{node}"
 }}
 exec "$node" "$here/node_modules/configurable-http-proxy/bin/configurable-http-proxy" "$@"
 """
+BROWSER = """\
+#!/bin/sh
+# Made by tools/build_servers.py.
+here=$(dirname "$(readlink -f "$0")")
+export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib"
+export FONTCONFIG_FILE="$here/fonts.conf"
+exec "$here/headless" "$@"
+"""
+FONTS = """\
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+"""
 
 
 def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
     """Build one server, with the toolchain it needs."""
     if kind.name == "configurable-http-proxy":
-        _build_proxy(into, log, progress)
+        _build_proxy(kind, into, log, progress)
+    elif kind.name == "chromium":
+        _build_browser(kind, into, log, progress)
     else:
         GoBuild(kind, into, log, progress, toolchains.go(progress)).run()
 
 
-def _build_proxy(into: Path, log: Path, progress: Progress) -> None:
-    """Install the proxy from its lock file, without running any package's scripts."""
-    space.require({servers.cache(): PROXY_GB}, "to install `configurable-http-proxy`")
+def _build_proxy(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
+    node = _npm(kind, into, log, progress)
+    _launcher(into / kind.programs[0], PROXY.format(node=node.program))
+
+
+def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
+    """Unpack a Chromium that needs nothing of the machine: libraries and a font come with it."""
+    node = _npm(kind, into, log, progress)
+    progress.phase("unpacking it")
+    packed = into / "node_modules" / "@sparticuz" / "chromium" / "bin"
+    commands.run(
+        [str(node.program), str(servers.CHECKOUT / kind.pins[0] / "unpack.js"), str(packed)],
+        cwd=into,
+        env=dict(os.environ),
+        log=log,
+    )
+    (packed / "chromium").replace(into / "headless")
+    (into / "headless").chmod(0o755)
+    for name in ("al2023", "fonts"):
+        with tarfile.open(packed / f"{name}.tar") as archive:
+            archive.extractall(into, filter="data")
+    # The package's own names places of a cloud's machines.
+    (into / "fonts.conf").write_text(FONTS, encoding="utf-8")
+    shutil.rmtree(into / "node_modules")
+    _launcher(into / kind.programs[0], BROWSER)
+
+
+def _npm(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> toolchains.Node:
+    """Install a package from its lock file, without running any package's scripts."""
+    space.require({servers.cache(): NPM_GB}, f"to install `{kind.name}`")
     node = toolchains.node(progress)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(servers.CHECKOUT / "tools" / "proxy" / name, into / name)
+        shutil.copyfile(servers.CHECKOUT / kind.pins[0] / name, into / name)
     progress.phase("installing its packages")
     commands.run(
         [*node.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
@@ -65,9 +112,12 @@ def _build_proxy(into: Path, log: Path, progress: Progress) -> None:
         env={**os.environ, "PATH": f"{node.program.parent}:{os.environ.get('PATH', '')}"},
         log=log,
     )
-    launcher = into / "configurable-http-proxy"
-    launcher.write_text(LAUNCHER.format(node=node.program), encoding="utf-8")
-    launcher.chmod(0o755)
+    return node
+
+
+def _launcher(path: Path, script: str) -> None:
+    path.write_text(script, encoding="utf-8")
+    path.chmod(0o755)
 
 
 @dataclass
