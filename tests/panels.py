@@ -29,6 +29,11 @@ ON_A_DISK = {
     "kubernetes: The fullest volumes",
     "kubernetes: What volumes hold",
 }
+# And of a Dask with crick, which Python 3.14 has no wheel of.
+WITH_CRICK = {
+    "dask: `dask_worker_task_duration_median_seconds`",
+    "dask: `dask_worker_transfer_bandwidth_median_bytes`",
+}
 BACK = 1800  # s before now in which something must have happened
 STEP = 15
 # A reader leaves these as they are; here all is quicker, and was begun just now.
