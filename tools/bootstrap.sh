@@ -46,6 +46,8 @@ missing_for_cluster() {
 		command -v "$package" >/dev/null || [ -x "/usr/sbin/$package" ] || echo "$package"
 	done
 	[ -x /sbin/ip ] || [ -x /usr/bin/ip ] || echo iproute2
+	# Images are made of Debian, and signed by it.
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 	[ -e /usr/lib/cni/bridge ] || [ -e /opt/cni/bin/bridge ] || echo containernetworking-plugins
 }
 
