@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,8 +89,7 @@ def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress
     (packed / "chromium").replace(into / "headless")
     (into / "headless").chmod(0o755)
     for name in ("al2023", "fonts"):
-        with tarfile.open(packed / f"{name}.tar") as archive:
-            archive.extractall(into, filter="data")
+        shutil.unpack_archive(packed / f"{name}.tar", into)
     # The package's own names places of a cloud's machines.
     (into / "fonts.conf").write_text(FONTS, encoding="utf-8")
     shutil.rmtree(into / "node_modules")
