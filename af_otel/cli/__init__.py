@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -78,6 +79,9 @@ app.command(rich_help_panel=_INJECT)(overlay)
 
 def main() -> None:
     """Run the command; an error that a person can mend is printed as one, without a traceback."""
+    # In a locale without our lines and marks they are told by `?`, as on stderr by their numbers.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except AfOtelError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class State:
     def option(self) -> str:
         """What a command needs to find this facility, with a space before it."""
         usual = self.directory == default_directory().resolve()
-        return "" if usual else f" --state {self.directory}"
+        return "" if usual else f" --state {shlex.quote(str(self.directory))}"
 
     @property
     def logs(self) -> Path:

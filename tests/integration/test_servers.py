@@ -63,7 +63,7 @@ def test_unknown_server_is_one_clear_error():
         """\
 error: Server `tempoo` is unknown
   hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`
 """
     )
 

@@ -92,6 +92,16 @@ def test_session_is_told_as_a_tree(facility, proven):
     }
 
 
+def test_a_terminal_without_our_signs_is_told_all_the_same(facility, proven):
+    """In another locale than UTF-8, a sign that it has not is a question mark."""
+    told = af_otel(
+        "trace", proven["session"], "--state", str(facility.state),
+        env={"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "?? start server" in told.stdout
+
+
 def test_two_at_once_do_not_meet(facility):
     """Each has a user and a session of its own, and both are proven."""
     both = [

@@ -116,3 +116,4 @@ def test_commands_name_a_facility_only_where_it_is_not_the_usual_one(tmp_path, m
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert State.at(None).option == ""
     assert State.at(tmp_path / "other").option == f" --state {tmp_path / 'other'}"
+    assert State.at(tmp_path / "my own").option == f" --state '{tmp_path / 'my own'}'"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
-NPM_GB = 0.5
+NPM_GB = {"configurable-http-proxy": 0.1, "chromium": 0.5}
 MODULES_GB = {
     "collector": 3.0,
     "tempo": 1.5,
@@ -98,7 +98,7 @@ def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress
 
 def _npm(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> toolchains.Node:
     """Install a package from its lock file, without running any package's scripts."""
-    space.require({servers.cache(): NPM_GB}, f"to install `{kind.name}`")
+    space.require({servers.cache(): NPM_GB[kind.name]}, f"to install `{kind.name}`")
     node = toolchains.node(progress)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(servers.CHECKOUT / kind.pins[0] / name, into / name)
