@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from af_otel.facility import Facility
+from af_otel.grafana import dashboards
 from af_otel.kubernetes.objects import render
 from af_otel.kubernetes.objects.facts import Facts
 
@@ -12,6 +15,9 @@ PROMETHEUS = {
     "query": "http://prometheus.monitoring:9090",
 }
 DASK = {"namespaces": ["dask"], "selector": {"app": ["dask-scheduler", "dask-worker"]}}
+
+# Where the builders of dashboards work; elsewhere an install says what it leaves out.
+needs_dashboards = pytest.mark.skipif(not dashboards.POSSIBLE, reason=dashboards.LACKING)
 
 
 def a_facility(**sections):

@@ -10,6 +10,7 @@ import urllib.error
 import pytest
 from facility import af_otel
 from panels import ON_A_CLUSTER, ON_A_DISK, WITH_CRICK, empty, has_data, options, resolved
+from rendered import needs_dashboards
 from test_user_metrics import run_example
 
 from af_otel.grafana.dashboards import dashboards
@@ -18,7 +19,7 @@ from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
 from servers import ROOT, post_json
 
-pytestmark = [pytest.mark.facility, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.facility, pytest.mark.timeout(600), needs_dashboards]
 
 # What is pushed is there, at the latest, after an export, a scrape, and Tempo's indexing.
 WITHIN = 90

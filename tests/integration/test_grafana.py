@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from af_otel_semconv import metrics
+from rendered import needs_dashboards
 
 from af_otel.grafana.dashboards import FOLDER, NAMES
 from af_otel.grafana.names import prometheus_name
@@ -17,6 +18,7 @@ def test_names_are_those_that_prometheus_gives_our_instruments():
     assert prometheus_name(metrics.WORKER_COUNT) == "dask_worker_count"
 
 
+@needs_dashboards
 def test_data_sources_and_dashboards_are_provisioned(tmp_path):
     """Each source leads to the other: a trace to its metrics, an exemplar to its trace."""
     grafana.provision(tmp_path, {"prometheus": "http://p", "tempo": "http://t"})

@@ -103,7 +103,11 @@ def test_what_is_no_finite_number_is_left_out(value):
         )
 
 
-@pytest.mark.parametrize("label", [None, b"x", {}, 10**5000, Failing()], ids=kind)
+# A number so long is no text for those Pythons that have a limit for that.
+LONG = 10**5000 if hasattr(sys, "get_int_max_str_digits") else None
+
+
+@pytest.mark.parametrize("label", [None, b"x", {}, LONG, Failing()], ids=kind)
 def test_a_label_of_a_wrong_type_costs_no_number(label):
     """It is left out, whatever asking it for its text or its hash does."""
     metrics.counter("label.types").add(1)

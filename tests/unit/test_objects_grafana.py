@@ -7,7 +7,7 @@ import json
 
 import pytest
 from inline_snapshot import snapshot
-from rendered import PROMETHEUS, TEMPO, a_facility, rendered, with_backends
+from rendered import PROMETHEUS, TEMPO, a_facility, needs_dashboards, rendered, with_backends
 
 from af_otel import payload
 from af_otel.errors import AfOtelError
@@ -25,6 +25,7 @@ def scraped(scrape, **monitor):
     return a_facility(destinations={"traces": TEMPO, "metrics": metrics})
 
 
+@needs_dashboards
 def test_a_grafana_with_others_sources_is_not_broken():
     """With a second default Grafana does not start; names and links are the facility's own."""
     found = rendered(a_facility(grafana={"namespace": "monitoring"}))
@@ -58,6 +59,7 @@ def chosen(board):
     }
 
 
+@needs_dashboards
 def test_a_dashboard_without_our_sources_lets_its_reader_choose():
     """Among those that Grafana has: the first of its kind, until another one is chosen."""
     boards = dashboards("casa", choose=True)
@@ -80,6 +82,7 @@ def test_names_in_links_fit_grafana():
     assert max(len(first), len(second)) <= UID_LENGTH
 
 
+@needs_dashboards
 def test_our_own_grafana_has_a_login_and_no_sidecar():
     """The password is the Secret's; a plan never makes a new one where one is there."""
     found = rendered(with_backends(), grafana_password="as-it-was")
@@ -105,6 +108,7 @@ def test_our_own_grafana_has_a_login_and_no_sidecar():
     assert "as-it-was" not in repr(Facts(grafana_password="as-it-was"))
 
 
+@needs_dashboards
 def test_what_grafana_will_lack_is_said():
     """Where no query address is known, and where only the operator has the credentials."""
     facility = a_facility(

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 from inline_snapshot import snapshot
-from rendered import a_facility, pods, rendered, with_backends
+from rendered import a_facility, needs_dashboards, pods, rendered, with_backends
 
 from af_otel.kubernetes.objects import notes, render
 from af_otel.kubernetes.objects.facts import Facts, namespaces
@@ -15,6 +15,7 @@ from af_otel.kubernetes.objects.facts import Facts, namespaces
 SERVERS = ["af-otel-tempo", "af-otel-prometheus", "af-otel-collector", "af-otel-grafana"]
 
 
+@needs_dashboards
 def test_an_install_is_these_objects():
     """By kind and name: what is not here is not done to a cluster."""
     found = list(rendered(a_facility(), storage=True, version=(1, 37)))
