@@ -55,6 +55,9 @@ def test_home_directories_are_what_is_on_the_disk(tmp_path, collector):
     assert (free["unit"], free["resource"]["service.name"]) == ("By", "af-otel-collect")
     (runs, *_) = collector.points("facility.collector.runs")
     assert runs["attributes"]["outcome"] == "ok"
+    (took, *_) = collector.points("facility.collector.duration")
+    assert took["value"]["count"] == 1
+    assert took["value"]["bounds"][0] == 0.001  # seconds
 
 
 SOURCE = """

@@ -85,6 +85,14 @@ COFFEA_RUN_DURATION: Final = Instrument(
     "coffea.run.duration", "s", "A call of coffea's Runner, from its start to its result", _CELL
 )
 
+# Of the functions that an operator has called on a schedule, not of an OpenTelemetry Collector.
+COLLECTOR_RUNS: Final = Instrument(
+    "facility.collector.runs", "{run}", "Calls of collectors, by outcome"
+)
+COLLECTOR_DURATION: Final = Instrument(
+    "facility.collector.duration", "s", "How long a call of a collector took", _TASK
+)
+
 # Values of an attribute that a metric tells apart; later ones are counted as `other`.
 MAX_PREFIXES: Final = 50
 MAX_PROFILES: Final = 50
