@@ -24,6 +24,12 @@ def run(
 
     Example: `OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 af-otel run -- jupyterhub`
     """
+    if command[0].startswith("-"):
+        raise AfOtelError(
+            f"`af-otel run` has no option `{command[0]}`",
+            where="before the command",
+            hint="settings are variables: `OTEL_EXPORTER_OTLP_ENDPOINT=URL af-otel run -- COMMAND`",
+        )
     program = shutil.which(command[0])
     if program is None:
         raise AfOtelError(

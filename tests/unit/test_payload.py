@@ -104,6 +104,7 @@ def test_a_payload_is_replaced_and_nothing_else_is(tmp_path):
         (("payload",), 2, "name what to write"),
         (("payload", "--zip", "--configmap"), 2, "two payloads"),
         (("run", "--", "no-such-command"), 1, "`no-such-command` is no command"),
+        (("run", "--endpoint", "http://x", "--", "true"), 1, "has no option `--endpoint`"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_error(options, code, said):
