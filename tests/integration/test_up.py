@@ -158,7 +158,7 @@ def test_a_service_that_dies_is_named_and_a_second_up_starts_it_again(own):
     assert status.returncode == 1
     assert "dead: killed by SIGKILL" in status.stderr
     assert "error: `tempo` ended by itself: killed by SIGKILL" in status.stderr
-    assert f"af-otel up --state {own.state}" in status.stderr
+    assert f"af-otel up{State(own.state).option}" in status.stderr
 
     again = up(own.state)
     assert again.returncode == 0, again.stderr
@@ -311,7 +311,7 @@ def test_a_service_that_cannot_start_is_named_with_its_last_words(tmp_path):
     assert error.startswith("error: `tempo` ended while it started: exit code 1\n")
     assert "    | " in error
     assert "not a directory" in error
-    assert f"af-otel logs tempo --state {state.directory}" in error
+    assert f"af-otel logs tempo{state.option}" in error
     assert json.loads(failed.stdout)["phase"] == "failed"
     assert not processes(state.directory)
     assert af_otel("status", "--state", str(state.directory)).returncode == 1
