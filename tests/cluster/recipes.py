@@ -239,7 +239,7 @@ def _pins() -> Iterator[str]:
 
 def _copy_proxy(program: Path, tree: Path) -> None:
     # The program names the Node that it was built for.
-    node = re.search(r'exec "([^"]+)"', program.read_text())
+    node = re.search(r'^node="([^"]+)"', program.read_text(), re.MULTILINE)
     assert node, f"`{program}` names no Node"
     target = tree / "srv" / "configurable-http-proxy"
     target.parent.mkdir()

@@ -30,34 +30,6 @@ MODULES_GB = {
 PACKAGE_GB = 0.001
 
 OCB = "go.opentelemetry.io/collector/cmd/builder"
-PROXY = """\
-#!/bin/sh
-# Made by tools/build_servers.py.
-here=$(dirname "$(readlink -f "$0")")
-node="{node}"
-[ -x "$node" ] || node=$(command -v node) || {{
-	echo "configurable-http-proxy: {node}, which it was installed with, is gone: install Node" >&2
-	exit 127
-}}
-exec "$node" "$here/node_modules/configurable-http-proxy/bin/configurable-http-proxy" "$@"
-"""
-BROWSER = """\
-#!/bin/sh
-# Made by tools/build_servers.py.
-here=$(dirname "$(readlink -f "$0")")
-export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib"
-export FONTCONFIG_FILE="$here/fonts.conf"
-exec "$here/headless" "$@"
-"""
-FONTS = """\
-<?xml version="1.0"?>
-<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig>
-  <dir prefix="relative">fonts</dir>
-  <dir>/usr/share/fonts</dir>
-  <cachedir prefix="xdg">fontconfig</cachedir>
-</fontconfig>
-"""
 
 
 def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
@@ -72,7 +44,7 @@ def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None
 
 def _build_proxy(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
     node = _npm(kind, into, log, progress)
-    _launcher(into / kind.programs[0], PROXY.format(node=node.program))
+    _launcher(kind, into, node)
 
 
 def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
@@ -90,10 +62,9 @@ def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress
     (into / "headless").chmod(0o755)
     for name in ("al2023", "fonts"):
         shutil.unpack_archive(packed / f"{name}.tar", into)
-    # The package's own names places of a cloud's machines.
-    (into / "fonts.conf").write_text(FONTS, encoding="utf-8")
+    shutil.copyfile(servers.CHECKOUT / kind.pins[0] / "fonts.conf", into / "fonts.conf")
     shutil.rmtree(into / "node_modules")
-    _launcher(into / kind.programs[0], BROWSER)
+    _launcher(kind, into, node)
 
 
 def _npm(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> toolchains.Node:
@@ -113,9 +84,12 @@ def _npm(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> toolc
     return node
 
 
-def _launcher(path: Path, script: str) -> None:
-    path.write_text(script, encoding="utf-8")
-    path.chmod(0o755)
+def _launcher(kind: servers.Kind, into: Path, node: toolchains.Node) -> None:
+    """Write what starts it; a pin as the rest, so that an older one is not taken for it."""
+    script = (servers.CHECKOUT / kind.pins[0] / "launcher.sh").read_text(encoding="utf-8")
+    program = into / kind.programs[0]
+    program.write_text(script.replace("@NODE@", str(node.program)), encoding="utf-8")
+    program.chmod(0o755)
 
 
 @dataclass
