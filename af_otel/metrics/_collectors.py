@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from af_otel_semconv import metrics as names
+from af_otel_semconv import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from af_otel.metrics import _names
@@ -113,8 +113,8 @@ class Schedule:
                 one.unit,
                 one.description,
             )
-        self._runs = meter.create_counter(**names.COLLECTOR_RUNS.plain)
-        self._duration = meter.create_histogram(**names.COLLECTOR_DURATION.histogram)
+        self._runs = meter.create_counter(**metrics.COLLECTOR_RUNS.plain)
+        self._duration = meter.create_histogram(**metrics.COLLECTOR_DURATION.histogram)
 
     def run(self, *, once: bool = False) -> bool:
         """Call them until `stop`, or each once; return whether each one's last call succeeded."""
