@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import urllib.parse
+import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ CONFIGS = (
     ROOT / "collector-config" / "kubernetes.yaml",
 )
 NO_CLUSTER = ROOT / "tests" / "config" / "collector-no-cluster.yaml"
+# Of the traces that are neither slow nor failed.
+ALL = {"AF_OTEL_SHARE_PERCENT": "100"}
+NONE = {"AF_OTEL_SHARE_PERCENT": "0"}
 
 
 @contextlib.contextmanager
@@ -179,3 +183,18 @@ def kubernetes_pods(directory: Path) -> Iterator[Pods]:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+def self_metrics(gateway: Collector) -> dict[str, float]:
+    """What the Collector says of itself: `name{labels}` to value."""
+    with urllib.request.urlopen(gateway.metrics_url, timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in lines
+        if line and not line.startswith("#")
+    }
+
+
+def stored_names(store: Collector) -> list[str]:
+    return sorted(span["name"] for span in store.spans())
