@@ -33,6 +33,8 @@ PROMETHEUS_FLAGS: Final = (
     "--storage.tsdb.retention.size=2GB",
     "--log.level=warn",
 )
+# Without a limit, Go lets the memory of Badger's caches grow to several times of this.
+JAEGER_ENV: Final = {"GOMEMLIMIT": "200MiB"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,15 @@ KNOWN: Final = {
             # Tempo 3 has no ingester: our settings for it would be refused.
             ">=2.8.dev0,<3",
             r"tempo, version (\d\S*)?",
-            ("tools/servers/tempo",),
+        ),
+        Kind(
+            "jaeger",
+            "AF_OTEL_JAEGER",
+            ("jaeger",),
+            # 2.10 is the first whose query API answers OTLP JSON on `/api/v3/traces`.
+            ">=2.10,<3",
+            r"jaeger version v?(\d\S*)?",
+            ("tools/servers/jaeger",),
         ),
         Kind(
             "configurable-http-proxy",
@@ -161,6 +171,15 @@ KNOWN: Final = {
             ">=120",
             r"(?:Chromium|Google Chrome) (\d\S*)",
             ("tools/browser",),
+            used_by="tests",
+        ),
+        Kind(
+            "traceql",
+            "AF_OTEL_TRACEQL",
+            ("af-otel-traceql",),
+            ">=1.0,<2",
+            r"lezer-traceql (\d\S*)",
+            ("tools/traceql",),
             used_by="tests",
         ),
     )

@@ -48,7 +48,7 @@ def test_servers_are_there_and_run():
     """The tool says where each server is, as JSON for programs; each answers with its version."""
     found = json.loads(run("--json").stdout)
 
-    assert list(found) == ["collector", "prometheus", "tempo", "configurable-http-proxy"]
+    assert list(found) == ["collector", "prometheus", "jaeger", "configurable-http-proxy"]
     for server in found.values():
         subprocess.run([server["path"], "--version"], check=True, capture_output=True, timeout=30)
 
@@ -62,8 +62,8 @@ def test_unknown_server_is_one_clear_error():
     assert result.stderr == snapshot(
         """\
 error: Server `tempoo` is unknown
-  hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`
+  hint:  known are `collector`, `prometheus`, `tempo`, `jaeger`, `configurable-http-proxy`, \
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `traceql`
 """
     )
 

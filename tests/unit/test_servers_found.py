@@ -145,8 +145,8 @@ def test_unknown_server_lists_the_known():
     assert str(error.value) == snapshot(
         """\
 Server `promethius` is unknown
-  hint:  known are `collector`, `prometheus`, `tempo`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`\
+  hint:  known are `collector`, `prometheus`, `tempo`, `jaeger`, `configurable-http-proxy`, \
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `traceql`\
 """
     )
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # What a build writes in GB, with a margin: programs, downloaded modules, compiled packages.
 PROGRAMS_GB = 0.4
-NPM_GB = {"configurable-http-proxy": 0.1, "chromium": 0.5}
+NPM_GB = {"configurable-http-proxy": 0.1, "chromium": 0.5, "traceql": 0.1}
 MODULES_GB = {
     "collector": 3.0,
-    "tempo": 1.5,
+    "jaeger": 1.5,
     "prometheus": 1.5,
     "etcd": 0.5,
     "coredns": 2.0,
@@ -38,6 +38,8 @@ def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None
         _build_proxy(kind, into, log, progress)
     elif kind.name == "chromium":
         _build_browser(kind, into, log, progress)
+    elif kind.name == "traceql":
+        _build_traceql(kind, into, log, progress)
     else:
         GoBuild(kind, into, log, progress, toolchains.go(progress)).run()
 
@@ -64,6 +66,13 @@ def _build_browser(kind: servers.Kind, into: Path, log: Path, progress: Progress
         shutil.unpack_archive(packed / f"{name}.tar", into)
     shutil.copyfile(servers.CHECKOUT / kind.pins[0] / "fonts.conf", into / "fonts.conf")
     shutil.rmtree(into / "node_modules")
+    _launcher(kind, into, node)
+
+
+def _build_traceql(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
+    """Install TraceQL's grammar and the script that parses queries by it."""
+    node = _npm(kind, into, log, progress)
+    shutil.copyfile(servers.CHECKOUT / kind.pins[0] / "parse.js", into / "parse.js")
     _launcher(kind, into, node)
 
 

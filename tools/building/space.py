@@ -22,7 +22,7 @@ def require(needs: Mapping[Path, float], purpose: str) -> None:
     needs
         Directories (which may not exist yet) and what will be written below each.
     purpose
-        What the room is for, as in "to build `tempo`".
+        What the room is for, as in "to build `jaeger`".
     """
     by_device: dict[int, tuple[Path, float]] = {}
     for directory, gigabytes in needs.items():
