@@ -15,17 +15,21 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otlp import read_points, read_spans, resource_metrics, resource_spans
 
-from af_otel.local.servers import PROMETHEUS_FLAGS, find
+from af_otel.backends.connect import connect
+from af_otel.local.servers import JAEGER_ENV, PROMETHEUS_FLAGS, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otlp import Point, Span
+
+    from af_otel.backends import store as backends
 
 ROOT = Path(__file__).parents[1]
 COLLECTOR_CONFIGS = (
@@ -205,23 +209,27 @@ class Collector(Server):
 
 
 @dataclass
-class Tempo(Server):
+class TraceStore(Server):
+    """A real trace store; `client` asks it as the product does."""
+
+    kind: str = ""
     url: str = ""
     otlp_endpoint: str = ""  # OTLP over HTTP
 
-    def trace(self, trace_id: str) -> dict[str, Any] | None:
-        """The trace as Tempo has it now, or None."""
+    @cached_property
+    def client(self) -> backends.TraceStore:
+        return connect(self.kind, self.url)
+
+    def raw(self, trace_id: str) -> str:
+        """The text with which the store answers for a trace; empty if it has none."""
+        path = {"tempo": "/api/traces", "jaeger": "/api/v3/traces"}[self.kind]
         try:
-            found: dict[str, Any] = get_json(f"{self.url}/api/traces/{trace_id}")
+            with urllib.request.urlopen(f"{self.url}{path}/{trace_id}", timeout=10) as answer:
+                return str(answer.read().decode())
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                return None
+                return ""
             raise
-        return found
-
-    def search(self, traceql: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = get_json(f"{self.url}/api/search", q=traceql)["traces"]
-        return found
 
 
 @dataclass
@@ -278,13 +286,41 @@ def running_collector(
 
 
 @contextlib.contextmanager
-def running_tempo(directory: Path) -> Iterator[Tempo]:
-    """A Tempo with the local facility's own settings."""
+def running_jaeger(directory: Path) -> Iterator[TraceStore]:
+    """A Jaeger with the local facility's own settings."""
 
-    def make() -> Tempo:
+    def make() -> TraceStore:
+        http, otlp = (free_port() for _ in range(2))
+        config = ROOT / "af_otel" / "local" / "config" / "jaeger.yaml"
+        return TraceStore(
+            kind="jaeger",
+            name="jaeger",
+            command=[program("jaeger", "AF_OTEL_JAEGER"), f"--config={config}"],
+            env={
+                **JAEGER_ENV,
+                "AF_OTEL_JAEGER_HTTP": f"127.0.0.1:{http}",
+                "AF_OTEL_JAEGER_OTLP_HTTP": f"127.0.0.1:{otlp}",
+                "AF_OTEL_JAEGER_DATA": str(directory / "jaeger"),
+            },
+            directory=directory,
+            ready_url=f"http://127.0.0.1:{http}/api/v3/services",
+            url=f"http://127.0.0.1:{http}",
+            otlp_endpoint=f"http://127.0.0.1:{otlp}",
+        )
+
+    with _running(directory, make) as jaeger:
+        yield jaeger
+
+
+@contextlib.contextmanager
+def running_tempo(directory: Path) -> Iterator[TraceStore]:
+    """A Tempo with the local facility's own settings, where `AF_OTEL_TEMPO` names one."""
+
+    def make() -> TraceStore:
         http, grpc, otlp_http, otlp_grpc = (free_port() for _ in range(4))
         config = ROOT / "af_otel" / "local" / "config" / "tempo.yaml"
-        return Tempo(
+        return TraceStore(
+            kind="tempo",
             name="tempo",
             command=[
                 program("tempo", "AF_OTEL_TEMPO"),

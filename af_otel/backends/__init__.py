@@ -1,1 +1,1 @@
-"""What Tempo and Prometheus answer over their public HTTP APIs, and a session told from it."""
+"""Clients of Prometheus and of trace stores, and a session told from their answers."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from af_otel.backends.http import ANYBODY, Access, get_json
+from af_otel.backends.http import ANYBODY, Access, Api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,34 +26,54 @@ class Series:
         return self.points[-1][1]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prometheus:
     """A Prometheus at `url`."""
 
     url: str
     access: Access = ANYBODY
 
+    @cached_property
+    def _api(self) -> Api:
+        return Api("Prometheus", self.url, self.access)
+
     def query(self, promql: str, *, at: float | None = None) -> list[Series]:
-        """The instant vector (or scalar, as one series without labels) of `promql`, now or `at`."""
-        data = self._get("/api/v1/query", query=promql, **({} if at is None else {"time": at}))
-        if data["resultType"] == "scalar":
-            return [Series({}, (_point(data["result"]),))]
-        return [Series(item["metric"], (_point(item["value"]),)) for item in data["result"]]
+        """Return the instant vector of `promql`, now or at a time in seconds since the epoch.
+
+        A scalar is one series without labels.
+        """
+        params: dict[str, str | float] = {"query": promql}
+        if at is not None:
+            params["time"] = at
+        return self._api.get("/api/v1/query", params, read=_instant)
 
     def query_range(self, promql: str, start: float, end: float, step: float) -> list[Series]:
-        """The series of `promql` from `start` to `end`, seconds since the epoch."""
-        data = self._get("/api/v1/query_range", query=promql, start=start, end=end, step=step)
-        return [
-            Series(item["metric"], tuple(_point(point) for point in item["values"]))
-            for item in data["result"]
-        ]
+        """Return the series of `promql` from `start` to `end`, in seconds since the epoch."""
+        params: dict[str, str | float] = {
+            "query": promql,
+            "start": start,
+            "end": end,
+            "step": step,
+        }
+        return self._api.get("/api/v1/query_range", params, read=_range)
 
     def total(self, promql: str, *, at: float | None = None) -> float:
-        """The sum over all series of `promql`; 0 without any, as for a counter not begun."""
+        """Return the sum over all series of `promql`; 0 without any, as before a first count."""
         return math.fsum(series.value for series in self.query(promql, at=at))
 
-    def _get(self, path: str, **params: str | float) -> Any:
-        return get_json("Prometheus", self.url, path, params, self.access)["data"]
+
+def _instant(answer: Any) -> list[Series]:
+    data = answer["data"]
+    if data["resultType"] == "scalar":
+        return [Series({}, (_point(data["result"]),))]
+    return [Series(item["metric"], (_point(item["value"]),)) for item in data["result"]]
+
+
+def _range(answer: Any) -> list[Series]:
+    return [
+        Series(item["metric"], tuple(_point(point) for point in item["values"]))
+        for item in answer["data"]["result"]
+    ]
 
 
 def _point(point: tuple[float, str]) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Spans as plain data, read from OTLP JSON in either of its dialects.
 
-The OTLP specification, and with it the Collector's file exporter, writes ids in hex and enums as
-numbers; Tempo answers with protobuf's own JSON, in which ids are base64 and enums are names.
+The OTLP specification, and with it the Collector's file exporter and Jaeger, writes ids in hex and
+enums as numbers; Tempo answers with protobuf's own JSON, in which ids are base64 and enums are
+names.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ _HEX_DIGITS = {16, 32}  # of a span's id and a trace's: 8 and 16 bytes are never
 
 @dataclass(frozen=True)
 class Link:
-    """Another span, most often of another trace, that this one came from."""
+    """Another span, most often of another trace, that this one came from.
+
+    Its attributes are left out: Jaeger does not store them.
+    """
 
     trace_id: str
     span_id: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,13 @@ class Span:
         return str(self.attributes.get(names.PENDING_SPAN_ID, ""))
 
 
+def in_order(span: Span) -> tuple[int, str]:
+    """Return what spans are sorted by: their start, and their id where they began together."""
+    return span.start, span.span_id
+
+
 def parse(traces: Mapping[str, Any]) -> Iterator[Span]:
-    """All spans in an OTLP JSON object: a line of the Collector's file, or an answer of Tempo's."""
+    """Yield all spans in an OTLP JSON object, from the Collector's file or a store's answer."""
     for group in traces.get("resourceSpans") or traces.get("batches") or ():
         resource = _attributes(group.get("resource", {}))
         for scope in group.get("scopeSpans", ()):
@@ -112,8 +120,7 @@ def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
             for event in span.get("events", ())
         ),
         links=tuple(
-            Link(_id(link["traceId"]), _id(link["spanId"]), _attributes(link))
-            for link in span.get("links", ())
+            Link(_id(link["traceId"]), _id(link["spanId"])) for link in span.get("links", ())
         ),
     )
 

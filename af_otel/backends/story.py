@@ -72,6 +72,8 @@ class Story:
 
     roots: list[Node]
     session_id: str = ""
+    complete: bool = True
+    """Whether it has all traces of the session; else the newest."""
 
     def __post_init__(self) -> None:
         self._by_id = {node.span_id: node for node in self.nodes()}
@@ -115,6 +117,7 @@ class Story:
         """The whole story, nothing folded."""
         return {
             "session": self.session_id or None,
+            "complete": self.complete,
             "start": self.start,
             "end": self.end,
             "traces": self.traces,
@@ -153,7 +156,13 @@ class Story:
         }
 
 
-def tell(spans: Iterable[Span], *, session_id: str = "", now: float | None = None) -> Story:
+def tell(
+    spans: Iterable[Span],
+    *,
+    session_id: str = "",
+    complete: bool = True,
+    now: float | None = None,
+) -> Story:
     """Put spans into trees; a marker stands for its span only where that never came.
 
     What is deeper than `DEEPEST` levels is told under the last of them, one beside the other.
@@ -168,7 +177,7 @@ def tell(spans: Iterable[Span], *, session_id: str = "", now: float | None = Non
     nodes = markers | nodes
     roots = _trees(sorted(nodes.values(), key=_first_start), nodes)
     _judge(list(nodes.values()), nodes, time.time() if now is None else now)
-    return Story(roots, session_id)
+    return Story(roots, session_id, complete)
 
 
 def _trees(ordered: list[Node], nodes: dict[str, Node]) -> list[Node]:
@@ -247,6 +256,7 @@ def fold(
     return sorted(told, key=_first_start)
 
 
-def _first_start(item: Node | Fold) -> int:
-    # A fold stands after the last of its kind that is told.
-    return item.nodes[-1].span.start if isinstance(item, Fold) else item.span.start
+def _first_start(item: Node | Fold) -> tuple[int, str]:
+    # A fold stands after the last of its kind that is told. Ids tell apart what began together.
+    span = item.nodes[-1].span if isinstance(item, Fold) else item.span
+    return span.start, span.span_id

@@ -8,7 +8,6 @@ from af_otel_semconv import attributes as names
 from af_otel_semconv import spans
 
 from af_otel.backends.story import State
-from af_otel.backends.tempo import SEARCH_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +69,7 @@ def folded(item: Fold, what: str) -> str:
 def facts(story: Story) -> str:
     """How long and how much it was, as far as it was asked for."""
     traces = count(len(story.traces), "trace")
-    if story.session_id and len(story.traces) >= SEARCH_LIMIT:
+    if not story.complete:
         traces = f"the newest {traces}"
     return (
         f"{duration((story.end - story.start) / 1e9)}: "

@@ -1,0 +1,377 @@
+"""Jaeger's query APIs: `/api/v3` for spans as OTLP, and `/api/traces` for searches by tag.
+
+Traps of Jaeger's: a search needs a service and returns whole traces; tags compare for equality
+only; a span that was sent twice is stored twice; attributes of links are not stored, and lists in
+attributes come back as text.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from af_otel_semconv import attributes as names
+from af_otel_semconv import services
+from af_otel_semconv import spans as span_names
+
+from af_otel.backends import sessions
+from af_otel.backends.http import ANYBODY, Access, Api, Refused
+from af_otel.backends.sessions import Cursor, Session, SessionPage, Spawn, TraceFacts
+from af_otel.backends.spans import Link, Span, in_order, parse
+from af_otel.backends.store import DAY, MAX_TRACES, SessionTraces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_NOT_FOUND = 404
+_PARALLEL = 4  # requests at once; more make a Jaeger on two cores no faster
+_MARGIN = 60  # s; clocks of the facility's machines differ
+_US = 1000  # nanoseconds
+_MOST_SERVICES = 100  # that are asked for a session; users may name services of their own
+_MOST_COUNTED = 500  # traces of one session in a list; of more, "at least" is said
+_RECENT_CELLS = 200  # traces that are looked at for sessions from before the time range
+_SAME_TIME = 50  # sessions that may have begun in the same microsecond, where a page begins
+_SILENT = 600  # s; a session that was silent for as long has most likely ended,
+_RECOUNTED = 60  # s; and is counted again only so often
+_MOST_KEPT = 2000  # sessions whose counts are kept
+_OWN = "jaeger"  # the service of a Jaeger that traces itself
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass
+class Jaeger:
+    """A Jaeger's query service at `url`, with its base path if it has one."""
+
+    url: str
+    access: Access = ANYBODY
+    name: str = "Jaeger"
+    max_age: float = 90 * DAY
+    _counts: OrderedDict[str, tuple[float, Session]] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
+
+    @cached_property
+    def _api(self) -> Api:
+        return Api(self.name, self.url, self.access)
+
+    def sessions(
+        self, start: float, end: float, *, before: Cursor | None = None, limit: int = 50
+    ) -> SessionPage:
+        """Return the newest sessions with a spawn or a cell in a time range, newest first."""
+        until = end if before is None else min(end, before.began / 1e9)
+        spawns = self._search(
+            services.JUPYTERHUB,
+            span_names.SPAWN_SERVER,
+            start=start,
+            end=until,
+            limit=limit + 1 + (0 if before is None else _SAME_TIME),
+        )
+        seen = sessions.gather(_facts(spawns))
+        found = [one for one in seen.values() if one.spawn is not None]
+        complete = True
+        if len([one for one in found if before is None or one.cursor < before]) <= limit:
+            earlier, complete = self._begun_before(start, end, known=seen)
+            found += earlier
+        page = sessions.page(found, before, limit)
+        page.complete = complete
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            page.sessions = list(
+                pool.map(lambda one: self._recounted(one, start, end), page.sessions)
+            )
+        return page
+
+    def _begun_before(
+        self, start: float, end: float, *, known: Mapping[str, Session]
+    ) -> tuple[list[Session], bool]:
+        """Return sessions whose spawn was before `start`, and whether these are all of them."""
+        cells = self._search(
+            services.JUPYTER_SERVER,
+            span_names.EXECUTE_CELL,
+            start=start,
+            end=end,
+            limit=_RECENT_CELLS,
+        )
+        found = []
+        for session in sessions.gather(_facts(cells)).values():
+            if session.id in known:
+                continue
+            spawn = self._spawn_of(session.id, cells)
+            if spawn is None:
+                found.append(session)
+            elif spawn.began < start * 1e9:
+                session.began, session.spawn = spawn.began, spawn
+                found.append(session)
+        return found, len(cells) < _RECENT_CELLS
+
+    def _spawn_of(self, session_id: str, cells: Iterable[Sequence[Span]]) -> Spawn | None:
+        """Return a session's spawn, to which its cells are linked, if that is still stored."""
+        linked = {
+            link.trace_id
+            for trace in cells
+            for span in trace
+            if span.session == session_id
+            for link in span.links
+        }
+        for trace_id in linked:
+            spawns = [fact.spawn for fact in _facts([self.trace(trace_id)]) if fact.spawn]
+            if spawns:
+                return spawns[0]
+        return None
+
+    def _recounted(self, session: Session, start: float, end: float) -> Session:
+        """Return the session with its traces counted; of one that is silent, at most a minute ago.
+
+        A list is asked for every few seconds, and to count is to load all of a session's spans.
+        """
+        now = time.time()
+        asked, counted = self._counts.get(session.id, (0.0, session))
+        if now - asked < _RECOUNTED and counted.last_seen / 1e9 < now - _SILENT:
+            return counted
+        counted = self._counted(session, start, end)
+        # All of its traces are in the time range: the range may move on.
+        if session.began / 1e9 >= start and end > now - _RECOUNTED:
+            self._counts[session.id] = (now, counted)
+            while len(self._counts) > _MOST_KEPT:
+                self._counts.popitem(last=False)
+        return counted
+
+    def _counted(self, session: Session, start: float, end: float) -> Session:
+        """Return the session with all of its traces in the time range counted."""
+        traces = self._search(
+            services.JUPYTER_SERVER,
+            tags={names.SESSION_ID: session.id},
+            start=max(start, session.began / 1e9 - _MARGIN),
+            end=end,
+            limit=_MOST_COUNTED,
+        )
+        facts = [fact for fact in _facts(traces) if fact.session_id == session.id]
+        counted = sessions.gather(facts).get(session.id, session)
+        return Session(
+            session.id,
+            session.began,
+            max(session.last_seen, counted.last_seen),
+            session.user or counted.user,
+            counted.cells,
+            # A spawn that never came to a server is in no trace of the server's.
+            max(counted.failures, session.failures),
+            counted.spawn or session.spawn,
+            counted_all=len(traces) < _MOST_COUNTED,
+        )
+
+    def session_traces(self, session_id: str, *, start: float) -> SessionTraces:
+        """Return the traces with a span of a session; of more than `MAX_TRACES`, the newest."""
+        tags = {names.SESSION_ID: session_id}
+
+        def ask(service: str) -> list[list[Span]]:
+            return self._search(service, tags=tags, start=start, limit=MAX_TRACES)
+
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            answers = list(pool.map(ask, self._services()))
+        began = {
+            trace[0].trace_id: min(span.start for span in trace)
+            for traces in answers
+            for trace in traces
+        }
+        ordered = sorted(began, key=began.__getitem__)
+        complete = len(ordered) <= MAX_TRACES and all(len(one) < MAX_TRACES for one in answers)
+        return SessionTraces(ordered[-MAX_TRACES:], complete)
+
+    def trace(self, trace_id: str) -> list[Span]:
+        """Return the spans of a trace, each once, in order of their start."""
+        return self._spans(f"/api/v3/traces/{trace_id}", {"raw_traces": "true"})
+
+    def spans(
+        self, service: str, name: str, *, start: float, end: float | None = None, limit: int = 20
+    ) -> list[Span]:
+        """Return the spans with a name in the newest `limit` traces with such, oldest first."""
+        found = self._find(service, name, start=start, end=end, limit=limit)
+        return [span for span in found if (span.service, span.name) == (service, name)]
+
+    def newest_trace(self, start: float, *, in_session: bool) -> str | None:
+        """Return the id of the newest trace since `start`, or None."""
+
+        def ask(service: str) -> list[Span]:
+            return self._find(service, start=start, limit=20 if in_session else 1)
+
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            spans = [span for found in pool.map(ask, self._services()) for span in found]
+        began: dict[str, int] = {}
+        for span in spans:
+            began[span.trace_id] = min(span.start, began.get(span.trace_id, span.start))
+        if in_session:
+            began = {span.trace_id: began[span.trace_id] for span in spans if span.session}
+        return max(began, key=began.__getitem__, default=None)
+
+    def last_seen(self, service: str, facility: str, *, start: float) -> float | None:
+        """Return when a facility's service last ended a trace since `start`, or None."""
+        traces = self._search(
+            service, tags={"service.namespace": facility}, start=start, limit=_SAME_TIME
+        )
+        return max((span.end / 1e9 for trace in traces for span in trace), default=None)
+
+    def _services(self) -> list[str]:
+        """Return the services that have sent spans, those of a facility first."""
+        stored = self._api.get("/api/v3/services", read=_services)
+        ours = [name for name in _FACILITY if name in stored]
+        others = [name for name in stored if name not in _FACILITY and name != _OWN]
+        return [*ours, *others][:_MOST_SERVICES]
+
+    def _find(
+        self,
+        service: str,
+        name: str = "",
+        *,
+        start: float,
+        end: float | None = None,
+        limit: int,
+    ) -> list[Span]:
+        """Return all spans of the newest traces of a service, in order of their start."""
+        until = time.time() + _MARGIN if end is None else end
+        if start > until:
+            return []
+        params: dict[str, str | int] = {
+            "query.service_name": service,
+            "query.operation_name": name,
+            "query.start_time_min": _rfc3339(start),
+            "query.start_time_max": _rfc3339(until),
+            "query.num_traces": limit,
+            "query.raw_traces": "true",
+        }
+        return self._spans("/api/v3/traces", params)
+
+    def _spans(self, path: str, params: Mapping[str, str | int]) -> list[Span]:
+        try:
+            spans = self._api.get(path, params, read=_otlp)
+        except Refused as error:
+            if error.status == _NOT_FOUND:
+                return []
+            raise
+        unique = {(span.trace_id, span.span_id): span for span in spans}
+        return sorted(unique.values(), key=in_order)
+
+    def _search(
+        self,
+        service: str,
+        name: str = "",
+        *,
+        start: float,
+        end: float | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int,
+    ) -> list[list[Span]]:
+        """Return the newest traces with a span that fits, their times rounded to microseconds."""
+        until = time.time() + _MARGIN if end is None else end
+        if start > until:
+            return []
+        params: dict[str, str | int] = {
+            "service": service,
+            "start": int(max(start, 0) * 1e6),
+            "end": int(until * 1e6),
+            "limit": limit,
+            "raw": "true",
+        }
+        if name:
+            params["operation"] = name
+        if tags:
+            params["tags"] = json.dumps(tags)
+        return self._api.get("/api/traces", params, read=_ui_traces)
+
+
+_FACILITY = (
+    services.JUPYTERHUB,
+    services.JUPYTER_SERVER,
+    services.JUPYTER_KERNEL,
+    services.DASK_SCHEDULER,
+    services.DASK_WORKER,
+    services.DASK_CLIENT,
+    services.DASK_GATEWAY,
+)
+
+
+def _rfc3339(seconds: float) -> str:
+    moment = datetime.fromtimestamp(max(seconds, 0), timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _services(answer: Any) -> list[str]:
+    return sorted(map(str, answer.get("services") or ()))
+
+
+def _otlp(answer: Any) -> list[Span]:
+    return list(parse(answer["result"]))
+
+
+def _ui_traces(answer: Any) -> list[list[Span]]:
+    return [
+        [_ui_span(span, trace["processes"]) for span in trace["spans"]]
+        for trace in answer["data"] or ()
+    ]
+
+
+def _ui_span(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
+    """Read a span of `/api/traces`: what sessions are known by, without its resource and events."""
+    attributes = {tag["key"]: tag["value"] for tag in span.get("tags") or ()}
+    references = span.get("references") or ()
+    trace_id = span["traceID"].zfill(32)
+    parents = [
+        one["spanID"].zfill(16)
+        for one in references
+        if one["refType"] == "CHILD_OF" and one["traceID"].zfill(32) == trace_id
+    ]
+    start = int(span["startTime"]) * _US
+    return Span(
+        trace_id=trace_id,
+        span_id=span["spanID"].zfill(16),
+        parent_id=parents[0] if parents else "",
+        name=span["operationName"],
+        service=processes[span["processID"]]["serviceName"],
+        start=start,
+        end=start + int(span["duration"]) * _US,
+        status="error" if attributes.get("error") in {True, "true"} else "unset",
+        attributes=attributes,
+        links=tuple(
+            Link(one["traceID"].zfill(32), one["spanID"].zfill(16))
+            for one in references
+            if one["refType"] == "FOLLOWS_FROM"
+        ),
+    )
+
+
+def _facts(traces: Iterable[Sequence[Span]]) -> Iterator[TraceFacts]:
+    for trace in traces:
+        for session_id in {span.session for span in trace} - {""}:
+            spans = [span for span in trace if span.session == session_id]
+            cells = [span for span in spans if span.name == span_names.EXECUTE_CELL]
+            spawns = [span for span in spans if span.name == span_names.SPAWN_SERVER]
+            ended = [span for span in spawns if not _is_pending(span)]
+            spawn = next(iter(ended or spawns), None)
+            yield TraceFacts(
+                trace_id=trace[0].trace_id,
+                session_id=session_id,
+                began=min(span.start for span in [*spawns, *cells] or spans),
+                ended=max(span.end for span in trace),
+                user=next((str(user) for span in spans if (user := _user(span))), ""),
+                cell=bool(cells),
+                failed=any(sessions.is_failed(span.status, span.attributes) for span in spans),
+                spawn=_spawn(spawn) if spawn else None,
+            )
+
+
+def _spawn(span: Span) -> Spawn:
+    outcome = span.attributes.get(names.SPAWN_OUTCOME)
+    return Spawn(span.start, span.seconds, str(outcome or ""), _is_pending(span))
+
+
+def _is_pending(span: Span) -> bool:
+    value = span.attributes.get(names.PENDING)
+    return bool(_BOOLEANS.get(value, False) if isinstance(value, str) else value)
+
+
+def _user(span: Span) -> Any:
+    return span.attributes.get(names.USER_HASH)
