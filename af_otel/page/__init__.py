@@ -1,5 +1,5 @@
-"""A look at a facility without Grafana: a page over Tempo and Prometheus, or a session as one file.
+"""A facility in the browser, without Grafana: its sessions and charts, or one session as a file.
 
-What a session is, and every word said of it, comes from `af_otel.backends`; the files in `static`
+What a session is, and every word about it, comes from `af_otel.backends`; the files in `static`
 draw it. They are plain ES modules: nothing builds them, and they fetch nothing from elsewhere.
 """

@@ -1,4 +1,7 @@
-"""Serve the page on this machine: `python -m af_otel.page --port 8088 --tempo URL ...`."""
+"""Serve the page on this machine.
+
+python -m af_otel.page --port 8088 --store jaeger=URL --prometheus URL
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,32 @@ import argparse
 import signal
 import sys
 
-from af_otel.page.server import Place, Server
+from af_otel.backends.connect import STORES, connect
+from af_otel.page.server import Server, Site
 
 
 def main() -> int:
     """Serve until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m af_otel.page", description=__doc__)
     parser.add_argument("--port", type=int, default=8088)
-    parser.add_argument("--tempo", metavar="URL", required=True)
+    parser.add_argument(
+        "--store", metavar="KIND=URL", required=True, help=f"KIND is one of {', '.join(STORES)}"
+    )
     parser.add_argument("--prometheus", metavar="URL", required=True)
     parser.add_argument("--facility", metavar="NAME", default="")
     parser.add_argument(
         "--link", action="append", default=[], metavar="TITLE=URL", help="where else to look"
     )
     given = parser.parse_args()
+    kind, _, url = given.store.partition("=")
     links = dict(link.split("=", 1) for link in given.link)
+    site = Site(given.facility, connect(kind, url), given.prometheus, links)
 
     def end(*_: object) -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, end)
-    with Server(given.port, Place(given.facility, given.tempo, given.prometheus, links)) as server:
+    with Server(given.port, site) as server:
         try:
             server.serve_forever()
         except KeyboardInterrupt:

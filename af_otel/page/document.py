@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from af_otel.page.files import joined, text
-from af_otel.page.told import told
+from af_otel.page.serialize import serialize
 
 if TYPE_CHECKING:
     from af_otel.backends.story import Story
@@ -40,7 +40,7 @@ _PAGE = """<!doctype html>
 
 def document(story: Story) -> str:
     """The story as HTML; a name with markup in it is text, and no other script than ours runs."""
-    content = told(story, most=MOST_SPANS)
+    content = serialize(story, most=MOST_SPANS)
     style, script = text("page.css"), joined("file.js")
     policy = (
         f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "

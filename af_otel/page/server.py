@@ -1,30 +1,38 @@
-"""The page's own server: its files, stories told here, and a narrow way to the two databases."""
+"""The page's own server: its files, its API for sessions and traces, and a way to Prometheus.
+
+docs/page-api.md describes the API.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from af_otel.backends import find
-from af_otel.backends.http import NotReachable, Refused
+from af_otel.backends.http import Api, BackendError
+from af_otel.backends.sessions import Cursor
 from af_otel.errors import AfOtelError
-from af_otel.page import questions
+from af_otel.page import queries
 from af_otel.page.files import static
 from af_otel.page.proxy import ROUTES, Proxy
-from af_otel.page.remember import RememberingTempo
-from af_otel.page.told import told
+from af_otel.page.serialize import serialize
+from af_otel.page.trace_cache import CachedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from af_otel.backends.store import TraceStore
+
 HOST = "127.0.0.1"
-# Whoever makes a browser take a name of theirs for this address must not read what we say.
+# Whoever makes a browser resolve a name of theirs to this address must not read our answers.
 NAMES = {"127.0.0.1", "localhost", "[::1]"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -34,48 +42,75 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-STORIES_AT_ONCE = 2
+QUERIES_AT_ONCE = 2  # of the trace store; each of them asks it several times
 IDLE = 60  # s; how long a browser may hold on to a connection
+DAY = 86400  # s
+PAGE, MAX_PAGE = 50, 200  # sessions
 _JSON = "application/json"
-_STORY = re.compile(r"/api/story/([^/]{1,500})")
+_LATEST = 1e11  # s since the epoch; a time beyond the year 5000 is in milliseconds
+_SESSION = re.compile(r"/api/sessions/([^/]{1,500})")
+_TRACE = re.compile(r"/api/traces/([0-9a-fA-F]{32})")
+
+
+class BadRequest(AfOtelError):
+    """A parameter of a request has a value that it cannot have."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """The facility that is looked at; `links` are shown, by what they are called."""
+class Site:
+    """The facility that the page shows; `links` lead elsewhere, by their titles."""
 
     facility: str
-    tempo: str
+    store: TraceStore
     prometheus: str
     links: Mapping[str, str]
 
 
 class Server(ThreadingHTTPServer):
-    """Answers GETs from this machine, and asks no more of it than a page needs."""
+    """Answers GET requests from this machine, and asks the backends no more than a page needs."""
 
     daemon_threads = True
 
-    def __init__(self, port: int, place: Place) -> None:
+    def __init__(self, port: int, site: Site) -> None:
         super().__init__((HOST, port), _Handler)
-        self.place = place
-        self.proxy = Proxy({"Tempo": place.tempo, "Prometheus": place.prometheus})
-        self.tempo = RememberingTempo(place.tempo)
-        self.stories = threading.Semaphore(STORIES_AT_ONCE)
+        self.site = site
+        self.proxy = Proxy(Api("Prometheus", site.prometheus))
+        self.store: TraceStore = CachedStore(site.store)
+        self.queries = threading.Semaphore(QUERIES_AT_ONCE)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of readers that went away, and all of what is our own fault."""
+        """Log errors of our own; ignore browsers that went away."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
     def about(self) -> dict[str, Any]:
-        """What the page is to ask, and where else one may look."""
+        """Return what the page shows besides sessions, and where else one may look."""
         return {
-            "facility": self.place.facility,
-            "links": dict(self.place.links),
-            "names": questions.names(),
-            "searches": questions.searches(),
-            "charts": questions.charts(),
-            "trainings": questions.trainings(),
+            "facility": self.site.facility,
+            "store": self.store.name,
+            "max_age": self.store.max_age,
+            "links": dict(self.site.links),
+            "charts": queries.charts(),
+            "trainings": queries.trainings(),
+        }
+
+    def sessions(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of sessions."""
+        now = time.time()
+        end = _number(asked, "end", now)
+        start = _number(asked, "start", end - DAY)
+        limit = int(_number(asked, "limit", PAGE))
+        if not 1 <= limit <= MAX_PAGE:
+            raise BadRequest(f"`limit` has to be from 1 to {MAX_PAGE}")
+        if start > end:
+            raise BadRequest("`start` has to be before `end`")
+        before = Cursor.parse(asked["before"]) if asked.get("before") else None
+        start = max(start, now - self.store.max_age)
+        found = self.store.sessions(start, max(start, end), before=before, limit=limit)
+        return {
+            "sessions": [session.as_json(now) for session in found.sessions],
+            "next": found.next and str(found.next),
+            "complete": found.complete,
         }
 
 
@@ -95,12 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         try:
             status, kind, body = self._answer(url.path, url.query)
-        except NotReachable as error:
+        except BackendError as error:
             self._error(502, error)
-        except Refused as error:
-            self._error(502, error)
-        except AfOtelError as error:
+        except find.NotStored as error:
             self._error(404, error)
+        except AfOtelError as error:
+            self._error(400, error)
         except Exception:
             why = "`af-otel logs page` says why"
             self._error(500, AfOtelError("The server of this page failed at this", where=why))
@@ -110,16 +145,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, query: str) -> tuple[int, str, bytes]:
         if path in ROUTES:
-            status, body = self.server.proxy.get(ROUTES[path], parse_qsl(query))
+            status, body = self.server.proxy.get(path, parse_qsl(query))
             return status, _JSON, body
         if path == "/api/about":
             return 200, _JSON, _dumped(self.server.about())
-        if story := _STORY.fullmatch(path):
-            with self.server.stories:
-                return 200, _JSON, _dumped(told(find.story(self.server.tempo, unquote(story[1]))))
+        if path == "/api/sessions":
+            with self.server.queries:
+                return 200, _JSON, _dumped(self.server.sessions(dict(parse_qsl(query))))
+        if session := _SESSION.fullmatch(path):
+            with self.server.queries:
+                story = find.session_story(self.server.store, unquote(session[1]))
+                return 200, _JSON, _dumped(serialize(story))
+        if trace := _TRACE.fullmatch(path):
+            with self.server.queries:
+                story = find.trace_story(self.server.store, trace[1])
+                return 200, _JSON, _dumped(serialize(story))
         file = static().get("index.html" if path == "/" else path.removeprefix("/"))
         if file is None:
-            raise AfOtelError("There is no such page", where=f"`{path[:100]}`", hint="open `/`")
+            raise find.NotStored("There is no such page", where=f"`{path[:100]}`", hint="open `/`")
         return 200, *file
 
     def refuse(self) -> None:
@@ -150,3 +193,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _dumped(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _number(asked: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        value = float(asked.get(name) or default)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < _LATEST:
+        raise BadRequest(f"`{name}` has to be a number; times are in seconds since the epoch")
+    return value

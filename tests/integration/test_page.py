@@ -6,12 +6,12 @@ import json
 import os
 import re
 import signal
+import time
 
 import httpx
 import pytest
 
 from af_otel.backends.prometheus import Prometheus
-from af_otel.backends.tempo import Tempo
 from af_otel.backends.words import duration
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
@@ -69,10 +69,9 @@ def session(facility):
     user.stop_server()
     user.http.close()
     known = re.search(r"session\.id=(\w+)", carried)[1]
-    tempo = Tempo(facility.urls["tempo"])
 
     def complete():
-        names = [span.name for span in tempo.session(known) if not span.pending_for]
+        names = [span.name for span in facility.session(known) if not span.pending_for]
         enough = {"worker share": 2, "toy": 300, "run cell": len(CELLS), "start server": 1}
         return all(names.count(name) >= least for name, least in enough.items())
 
@@ -220,24 +219,6 @@ def test_training_curve_is_what_was_logged(facility, session, opened):
     )
 
 
-def test_attributes_of_our_names_may_be_anybodys(facility, opened):
-    """A user's code may give a span of its own a user or a session that is no text."""
-    user = opened(facility.urls["page"]).evaluate(
-        """async () => {
-            const { gathered } = await import("./sessions.js");
-            const attributes = [
-                { key: "session.id", value: { intValue: "7" } },
-                { key: "user.hash", value: { boolValue: true } },
-            ];
-            const span = { startTimeUnixNano: "1", durationNanos: "1", attributes };
-            const answer = { traces: [{ startTimeUnixNano: "1", spanSets: [{ spans: [span] }] }] };
-            const names = { session: "session.id", user: "user.hash", pending: "af_otel.pending" };
-            return gathered({ cells: answer }, names)[0].user.slice(0, 8);
-        }"""
-    )
-    assert user == "true"
-
-
 def test_names_with_markup_are_text(opened, at):
     """A span's name, an attribute and an event of the user's choosing run nothing."""
     page = opened(at)
@@ -298,7 +279,7 @@ def test_everything_is_reached_with_the_keyboard(facility, session, opened, at):
 
 def test_a_deep_link_shows_its_span(facility, session, opened, at):
     """Also one that is folded away; the back button leads to the list."""
-    spans = [s for s in Tempo(facility.urls["tempo"]).session(session) if s.name == "toy"]
+    spans = [s for s in facility.session(session) if s.name == "toy"]
     page = opened(f"{at}/{spans[250].span_id}")
     page.wait_for_selector(f'.row[data-key="{spans[250].span_id}"][aria-selected=true]')
     assert page.locator("#details-title").text_content() == "toy"
@@ -400,7 +381,7 @@ def test_news_moves_neither_focus_nor_scroll(opened, at):
         story["items"].insert(0, {**first, "key": "new", "title": "a new one", "items": []})
         route.fulfill(response=answer, json=story)
 
-    page.route("**/api/story/*", changed)
+    page.route("**/api/sessions/*", changed)
     page.wait_for_selector("text=a new one", state="attached")
     now = page.evaluate(f"[document.activeElement.dataset.key, {place}]")
     assert now == [key, pytest.approx(top, abs=2)]
@@ -410,22 +391,59 @@ def test_news_moves_neither_focus_nor_scroll(opened, at):
 def test_no_sessions_yet_says_where_to_log_in(facility, opened):
     """An empty facility is no blank page."""
     page = opened("about:blank")
-    page.route("**/tempo/api/search*", lambda route: route.fulfill(json={"traces": []}))
+    nothing = {"sessions": [], "next": None, "complete": True}
+    page.route("**/api/sessions?*", lambda route: route.fulfill(json=nothing))
     page.goto(facility.urls["page"])
     empty = page.locator(".left .empty")
     page.wait_for_selector("text=No sessions in the last day")
     assert empty.locator("a").get_attribute("href") == facility.urls["hub"]
-    page.select_option("#since", "603000")
-    page.wait_for_selector("text=No sessions yet")
-    page.unroute("**/tempo/api/search*")
+    page.select_option("#since", "604800")
+    page.wait_for_selector("text=No sessions in the last 7 days")
+    page.unroute("**/api/sessions?*")
     page.wait_for_selector("a.session")
     assert empty.is_hidden()
+
+
+def test_a_long_list_comes_in_pages(facility, opened):
+    """Older sessions are loaded on request, and stay while the first page is renewed."""
+    page = opened("about:blank")
+    now = time.time()
+
+    def session(number):
+        began = now - 60 * number
+        return {
+            "id": f"s{number}", "user": None, "began": began, "last_seen": began, "cells": number,
+            "failures": 0, "counted_all": number != 3, "spawn": None,
+        }  # fmt: skip
+
+    def answer(route):
+        older = "before=" in route.request.url
+        assert not older or "before=2-s2" in route.request.url
+        numbers, following = ((3, 4), None) if older else ((1, 2), "2-s2")
+        route.fulfill(
+            json={
+                "sessions": [session(number) for number in numbers],
+                "next": following,
+                "complete": not older,
+            }
+        )
+
+    page.route("**/api/sessions?*", answer)
+    page.goto(facility.urls["page"])
+    page.wait_for_selector("a.session >> nth=1")
+    page.click("text=Show older sessions")
+    page.wait_for_selector("a.session >> nth=3")
+    page.wait_for_timeout(6000)
+    shown = page.locator("a.session .cells").all_text_contents()
+    assert shown == ["1 cell", "2 cells", "at least 3 cells", "4 cells"]
+    assert page.locator("text=Show older sessions").is_hidden()
+    assert "older sessions may be missing" in page.locator(".left .empty").text_content()
 
 
 def test_an_unknown_session_is_said_to_be_so(facility, opened):
     """It may be a new one: the page keeps looking."""
     page = opened(f"{facility.urls['page']}/#/session/{'0' * 31}1")
-    page.wait_for_selector("text=Nothing is known of this session")
+    page.wait_for_selector("text=This session was not found")
     assert page.locator("#troubles p").count() == 0
 
 
@@ -454,12 +472,12 @@ def test_durations_read_as_those_of_trace(facility, session, opened):
     assert made == [duration(one) for one in seconds]
 
 
-def test_tempo_stops_and_comes_back(facility, session, opened):
+def test_the_trace_store_stops_and_comes_back(facility, session, opened):
     """It is named, the sessions stay, the charts go on; the page recovers by itself."""
     page = opened(facility.urls["page"])
     page.wait_for_selector("a.session")
-    os.kill(facility.pid("tempo"), signal.SIGKILL)
-    page.wait_for_selector("#troubles >> text=Tempo does not answer")
+    os.kill(facility.pid("jaeger"), signal.SIGKILL)
+    page.wait_for_selector("#troubles >> text=Jaeger does not answer")
     assert page.locator("#troubles p").count() == 1
     assert page.locator("a.session").count() >= 1
     assert facility.command("up").returncode == 0

@@ -10,21 +10,27 @@ from af_otel.checks._sources import Files
 from af_otel.checks.context import Context
 from af_otel.facility import Facility
 
+LOGIN = {"basic": {"secret": "login"}}
 
-@pytest.fixture
-def context():
-    login = {"basic": {"secret": "login"}}
+
+def sent_to(traces):
+    """A facility that sends its traces there, with a login."""
     facility = Facility.model_validate(
         {
             "name": "tests",
             "hub": {"namespace": "jhub"},
             "destinations": {
-                "traces": {"endpoint": "https://tempo.monitoring:4318", "auth": login},
+                "traces": traces,
                 "metrics": {"remote_write": {"endpoint": "http://prometheus.monitoring:9090/x"}},
             },
         }
     )
     return Context(facility, Files([]))
+
+
+@pytest.fixture
+def context():
+    return sent_to({"tempo": {"endpoint": "https://tempo.monitoring:4318", "auth": LOGIN}})
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,19 @@ def test_prometheus_that_takes_no_remote_write(context):
     assert "--web.enable-remote-write-receiver" in finding.mend
     change = yaml.safe_load(finding.mend.split("# in facility.yaml\n")[1])
     assert change["destinations"]["metrics"]["remote_write"]["endpoint"].endswith("/api/v1/write")
+
+
+@pytest.mark.parametrize(
+    ("kind", "store"), [("tempo", "Tempo"), ("jaeger", "Jaeger"), ("otlp", "most stores")]
+)
+def test_a_trace_store_is_called_by_its_kind_and_its_path(kind, store):
+    """So are the Secrets of its login; the YAML goes into its section."""
+    endpoint = "http://store.monitoring:9411"
+    context = sent_to({kind: {"endpoint": endpoint, "auth": LOGIN}})
+    finding = _answers.judged(context, "traces", endpoint, "HTTP Status Code 404")
+    assert f"`destinations.traces.{kind}` in facility.yaml" in finding.where
+    assert f"# {store} accept" in finding.mend
+    change = yaml.safe_load(finding.mend)["destinations"]["traces"][kind]
+    assert change == {"endpoint": "http://store.monitoring:4318"}
+    refused = _answers.judged(context, "traces", endpoint, "HTTP Status Code 401")
+    assert "key `password` of Secret `login`" in refused.where

@@ -26,9 +26,8 @@ from tests.rendered import TEMPO, a_facility
 def test_a_header_is_sent_as_its_secret_has_it(value, what):
     """The Collector reads variables in what it is given, and drops all data for a line's end."""
     headers = {"X-Key": {"secret": "login", "key": "key"}}
-    facility = a_facility(
-        destinations={"traces": TEMPO | {"headers": headers}, "metrics": {"scrape": "annotations"}}
-    )
+    traces = {"tempo": TEMPO["tempo"] | {"headers": headers}}
+    facility = a_facility(destinations={"traces": traces, "metrics": {"scrape": "annotations"}})
     secret = {"kind": "Secret", "data": {"key": base64.b64encode(value.encode()).decode()}}
     cluster = SimpleNamespace(host="", get=lambda _: secret)
     context = Context(facility, Files([]), cluster=cluster)

@@ -23,7 +23,7 @@ TLS = {
 
 def sent_to(traces=None, metrics=None, **sections):
     """A facility with these destinations."""
-    traces = {"endpoint": "https://tempo.example", **(traces or {})}
+    traces = {"tempo": {"endpoint": "https://tempo.example", **(traces or {})}}
     metrics = metrics or {"remote_write": {"endpoint": "http://prometheus:9090/api/v1/write"}}
     return a_facility(destinations={"traces": traces, "metrics": metrics}, **sections)
 
@@ -111,8 +111,9 @@ def test_credentials_are_not_sent_in_the_clear_over_grpc():
         {"protocol": "grpc", "endpoint": "http://tempo:4317", "auth": {"bearer": SECRET}}
     )
 
-    with pytest.raises(AfOtelError, match="not encrypted"):
+    with pytest.raises(AfOtelError, match="not encrypted") as caught:
         destinations.overlay(facility)
+    assert "`destinations.traces.tempo`" in caught.value.where
 
 
 def test_each_namespace_is_asked_about_on_its_own():

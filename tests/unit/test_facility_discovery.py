@@ -16,13 +16,13 @@ from af_otel.facility.discovery import write
 
 
 def test_a_release_of_z2jh_is_written_as_it_is():
-    """Its chart and release are told; without Tempo and Prometheus, af-otel brings its own."""
+    """Its chart and release are named; without trace store and Prometheus, af-otel deploys them."""
     made, text = facility(z2jh())
     assert made.name == "jhub"
     assert made.hub.selector == {"component": "hub"}
     assert (made.hub.service, made.hub.proxy, made.hub.base_url) == ("hub", "proxy-public", "/")
     assert made.users.namespaces == ["jhub"]
-    assert made.backends.tempo
+    assert made.backends.jaeger
     assert made.backends.prometheus
     assert (
         "# JupyterHub: Deployment `hub` in `jhub`, chart jupyterhub-4.3.2, release `hub`.\n" in text
@@ -265,18 +265,20 @@ def test_with_several_hubs_dask_is_whose_it_is_near():
     assert facility(z2jh("a"), z2jh("b"), other, hub="b")[0].dask
 
 
-def test_what_af_otel_has_installed_is_not_what_it_finds():
-    """A second `init` sees the facility, not the first one's Tempo."""
+@pytest.mark.parametrize(
+    ("name", "image", "ports"),
+    [
+        ("af-otel-tempo", "grafana/tempo:2", (4318, 3200)),
+        ("af-otel-jaeger", "jaegertracing/jaeger:2.13.0", (4318, 16686)),
+    ],
+)
+def test_what_af_otel_has_installed_is_not_what_it_finds(name, image, ports):
+    """A second `init` does not take the backend of the first install for one of the facility."""
     ours = {"labels": {"app.kubernetes.io/part-of": "af-otel"}}
-    mine = workload(
-        "Deployment",
-        "af-otel-tempo",
-        "af-otel",
-        {"a": "b"},
-        {"image": "grafana/tempo:2"},
-        meta=ours,
-    ) + service("af-otel-tempo", "af-otel", {"a": "b"}, 4318, 3200, meta=ours)
-    assert facility(z2jh(), mine)[0].backends.tempo
+    pods = {"a": "b"}
+    mine = workload("Deployment", name, "af-otel", pods, {"image": image}, meta=ours)
+    made, _ = facility(z2jh(), mine, service(name, "af-otel", pods, *ports, meta=ours))
+    assert made.backends.jaeger
 
 
 def test_what_may_not_be_read_is_told_and_the_rest_is_written():

@@ -1,4 +1,4 @@
-"""What a cluster has for telemetry: Tempo, Prometheus, Grafana, storage, a route."""
+"""What `init` finds for telemetry: Tempo, Prometheus, Grafana, storage, a route."""
 
 from __future__ import annotations
 
@@ -21,33 +21,39 @@ def tempo(name, namespace, ports, component="", **meta):
 def test_tempo_takes_and_answers_on_its_ports():
     """One binary does both; of the distributed one, the distributor and the query frontend."""
     made, _ = facility(z2jh(), tempo("tempo", "mon", [3200, 4317, 4318]))
-    traces = made.destinations.traces
+    traces = made.destinations.traces.tempo
     assert (traces.endpoint, traces.protocol) == ("http://tempo.mon:4318", "http")
     assert traces.query == "http://tempo.mon:3200"
-    assert not made.backends.tempo
+    assert not made.backends.jaeger
     made, _ = facility(
         z2jh(),
         tempo("tempo-ingester", "mon", [3200]),
         tempo("tempo-distributor", "mon", [3200, 4317]),
         tempo("tempo-query-frontend", "mon", [3200]),
     )
-    traces = made.destinations.traces
+    traces = made.destinations.traces.tempo
     assert (traces.endpoint, traces.protocol) == ("http://tempo-distributor.mon:4317", "grpc")
     assert traces.query == "http://tempo-query-frontend.mon:3200"
 
 
 def test_a_tempo_outside_is_known_by_its_service():
     """An ExternalName, or Endpoints by hand: no workload stands behind it."""
-    assert (
-        facility(z2jh(), service("tempo", "mon", None, 4318))[0].destinations.traces.endpoint
-        == "http://tempo.mon:4318"
-    )
+    made, _ = facility(z2jh(), service("tempo", "mon", None, 4318))
+    assert made.destinations.traces.tempo.endpoint == "http://tempo.mon:4318"
 
 
 def test_of_several_the_others_are_named():
     """One is taken; the operator reads what else there is."""
     _, text = facility(z2jh(), tempo("tempo", "a", [4318]), tempo("tempo", "b", [4318]))
     assert "Not taken: Tempo `t` in `b`." in text
+
+
+def test_a_tempo_whose_query_api_is_unknown_leaves_a_line_to_fill_in():
+    """The file can be used, and says what `trace`, `verify` and Grafana need."""
+    page = write(found(z2jh(), tempo("tempo", "mon", [4318])))
+    assert "      # query: http://tempo.monitoring:3200" in page.text()
+    assert parse_text(page.text()).destinations.traces.tempo.query is None
+    assert any(item.startswith("`destinations.traces.tempo.query`") for item in page.to_do)
 
 
 def prometheus(*args, image="quay.io/prometheus/prometheus:v3"):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from pathlib import Path
 
 import pytest
+from discovered import found, service, workload, z2jh
 
 from af_otel.errors import AfOtelError
+from af_otel.facility import discovery
 from af_otel.facility.read import schema_text
 
 # The package has the command itself under this name.
@@ -75,3 +78,17 @@ def test_only_a_schema_of_ours_is_replaced(tmp_path):
     for text in ("{}", "[]", "no json", json.dumps({"title": "Other"})):
         path.write_text(text)
         assert not ours(path)
+
+
+def test_json_lists_the_trace_stores_by_their_kind():
+    """Also those that are not taken."""
+    labels = {"app": "store"}
+    stores = [
+        workload("Deployment", name, "mon", labels | {"name": name}, {"image": image})
+        + service(name, "mon", {"name": name}, 4318)
+        for name, image in (("tempo", "grafana/tempo:2.8.2"), ("jaeger", "jaegertracing/jaeger"))
+    ]
+    seen = found(z2jh(), *stores)
+    made = command._as_json(seen, discovery.write(seen), Path("facility.yaml"), complete=True)
+    assert made["tempo"] == ["Tempo `tempo` in `mon`"]
+    assert made["jaeger"] == ["Jaeger `jaeger` in `mon`"]

@@ -26,27 +26,29 @@ def test_the_least_that_says_a_facility_is_enough():
     assert facility.users.selector == {"component": "singleuser-server"}
     assert facility.dask[0].namespaces == ["jhub"]
     assert facility.injected_namespaces == ["jhub"]
-    assert facility.destinations.traces.protocol == "http"
-    assert facility.backends.tempo is False
+    assert facility.destinations.traces.store.protocol == "http"
+    assert facility.backends.jaeger is False
 
 
 def test_own_backends_are_the_destinations_that_are_left_out():
     """A facility that has nothing can still send somewhere."""
-    facility = parse_text(
-        "name: a\nhub: {namespace: j}\nbackends: {tempo: true, prometheus: true}\n"
-    )
-    assert facility.destinations.traces.endpoint == "http://af-otel-tempo.af-otel:4318"
+    facility = parse_text(OWN)
+    traces = facility.destinations.traces
+    assert traces.kind == "jaeger"
+    assert traces.store.endpoint == "http://af-otel-jaeger.af-otel:4318"
+    assert traces.store.query == "http://af-otel-jaeger.af-otel:16686"
     assert facility.destinations.metrics.query == "http://af-otel-prometheus.af-otel:9090"
 
 
 def test_with_backends_turns_on_what_has_no_destination():
     """What the file names is kept."""
-    text = (
-        "name: a\nhub: {namespace: j}\ndestinations:\n  traces: {endpoint: 'http://tempo:4318'}\n"
-    )
-    facility = parse_text(text, with_backends=True)
-    assert (facility.backends.tempo, facility.backends.prometheus) == (False, True)
-    assert facility.destinations.traces.endpoint == "http://tempo:4318"
+    text = "name: a\nhub: {namespace: j}\n"
+    traces = "destinations: {traces: {tempo: {endpoint: 'http://tempo:4318'}}}\n"
+    facility = parse_text(text + traces, with_backends=True)
+    assert (facility.backends.jaeger, facility.backends.prometheus) == (False, True)
+    assert facility.destinations.traces.store.endpoint == "http://tempo:4318"
+    backends = parse_text(text, with_backends=True).backends
+    assert (backends.jaeger, backends.prometheus, backends.grafana) == (True, True, False)
 
 
 def test_what_was_read_can_be_written_and_read():
@@ -70,7 +72,7 @@ def test_every_mistake_is_told_in_one_run_with_its_line():
         "  namespaec: jhub\n"
         "sampling: {share: 2, slow: 5}\n"
         "destinations:\n"
-        "  traces: {endpoint: 'tempo:4318', tls: {cert: {secret: a, key: b}}}\n"
+        "  traces: {jaeger: {endpoint: 'jaeger:4318', tls: {cert: {secret: a, key: b}}}}\n"
         "  metrics: {scrape: service_monitor, remote_write: {endpoint: 'http://p/api/v1/write'}}\n"
         "collector: {image: otelcol, resources: {requests: {memory: 3Gi}}}\n"
     )
@@ -81,8 +83,8 @@ def test_every_mistake_is_told_in_one_run_with_its_line():
         (3, 3, "hub.namespaec"),
         (4, 12, "sampling.share"),
         (4, 22, "sampling.slow"),
-        (6, 12, "destinations.traces.endpoint"),
-        (6, 42, "destinations.traces.tls.cert"),
+        (6, 21, "destinations.traces.jaeger.endpoint"),
+        (6, 52, "destinations.traces.jaeger.tls.cert"),
         (7, 13, "destinations.metrics.scrape"),
         (8, 13, "collector.image"),
         (8, 52, "collector.resources.requests.memory"),
@@ -130,7 +132,7 @@ def test_the_advice_for_a_misspelt_field_has_its_value():
 def test_a_field_in_the_wrong_section_is_told_where_it_belongs():
     """`endpoint` is a field, and not of the facility."""
     found = only(LEAST + "endpoint: http://tempo:4318\n")
-    assert "`destinations.traces`" in found.what
+    assert "`destinations.traces.tempo`" in found.what
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_anchors_and_merges_work_as_in_any_yaml():
     )
     assert parse_text(text).collector.resources.limits.cpu == "200m"
     found = mistakes(text.replace("200m", "lots"))
-    assert {item.place.line for item in found} == {10}
+    assert {item.place.line for item in found} == {11}
 
 
 @pytest.mark.parametrize(
@@ -234,11 +236,15 @@ def test_anchors_and_merges_work_as_in_any_yaml():
         ("collector.image", "Otel/Collector:1", None),
         ("collector.image", "http://registry/collector:1", None),
         ("collector.image", "a@sha256:12", None),
-        ("destinations.traces.endpoint", "tempo.monitoring:4318", "http://tempo.monitoring:4318"),
-        ("destinations.traces.endpoint", "http://", None),
-        ("destinations.traces.endpoint", "http://tempo:99999", "http://host:4318"),
-        ("destinations.traces.endpoint", "http://tempo:4318/v1/traces", "http://tempo:4318"),
-        ("destinations.traces.endpoint", "ftp://tempo", None),
+        (
+            "destinations.traces.tempo.endpoint",
+            "tempo.monitoring:4318",
+            "http://tempo.monitoring:4318",
+        ),
+        ("destinations.traces.tempo.endpoint", "http://", None),
+        ("destinations.traces.tempo.endpoint", "http://tempo:99999", "http://host:4318"),
+        ("destinations.traces.tempo.endpoint", "http://tempo:4318/v1/traces", "http://tempo:4318"),
+        ("destinations.traces.tempo.endpoint", "ftp://tempo", None),
         (
             "collector.tolerations",
             [{"key": "a", "tolerationSeconds": 5}],
@@ -255,11 +261,11 @@ def test_anchors_and_merges_work_as_in_any_yaml():
         ("hub.base_url", "/${HOME}/", None),
         ("collector.storage.size", "0Gi", None),
         ("limits.traces", 1e30, None),
-        ("destinations.traces.endpoint", "http://tempo\\x", None),
-        ("destinations.traces.endpoint", "http://tempo/\x01", None),
-        ("destinations.traces.headers", {"A": "b\nc"}, None),
-        ("destinations.traces.headers", {"A": "b", "a": "c"}, None),
-        ("destinations.traces.headers", {"A": {"secret": "b", "key": "c d"}}, None),
+        ("destinations.traces.tempo.endpoint", "http://tempo\\x", None),
+        ("destinations.traces.tempo.endpoint", "http://tempo/\x01", None),
+        ("destinations.traces.tempo.headers", {"A": "b\nc"}, None),
+        ("destinations.traces.tempo.headers", {"A": "b", "a": "c"}, None),
+        ("destinations.traces.tempo.headers", {"A": {"secret": "b", "key": "c d"}}, None),
         ("limits.traces", 1, 100),
         ("sampling.share", 1.5, 1),
         ("sampling.share", -1, 0),
@@ -314,17 +320,17 @@ def test_images_by_tag_or_digest_from_any_registry_are_fine(value):
 def test_what_goes_together_is_there_together(lines, field):
     """Both, none, or exactly one of them."""
     text = LEAST.replace(
-        "    endpoint: http://tempo.monitoring:4318\n",
-        f"    endpoint: https://tempo:4318\n    {lines}\n",
+        "      endpoint: http://tempo.monitoring:4318\n",
+        f"      endpoint: https://tempo:4318\n      {lines}\n",
     )
-    assert only(text).field == f"destinations.traces.{field}"
+    assert only(text).field == f"destinations.traces.tempo.{field}"
 
 
 def test_a_backend_that_nothing_would_send_to_is_refused():
     """A destination and a backend for the same data are one too many."""
-    found = only(LEAST + "backends: {tempo: true}\n")
-    assert found.field == "backends.tempo"
-    assert yaml.safe_load(found.write) == {"backends": {"tempo": False}}
+    found = only(LEAST + "backends: {jaeger: true}\n")
+    assert found.field == "backends.jaeger"
+    assert yaml.safe_load(found.write) == {"backends": {"jaeger": False}}
 
 
 def test_what_the_errors_say_to_write_is_right():
@@ -361,12 +367,13 @@ dask:
 injection: {route: helm, exclude_images: ["a/*"], env: {A: b}}
 destinations:
   traces:
-    endpoint: https://tempo:4317
-    protocol: grpc
-    tls: {ca: {config_map: a}, cert: {secret: a, key: b}, key: {secret: a, key: c}}
-    headers: {X-A: b, X-B: {secret: a, key: b}}
-    auth: {bearer: {secret: a}}
-    query: http://tempo:3200
+    tempo:
+      endpoint: https://tempo:4317
+      protocol: grpc
+      tls: {ca: {config_map: a}, cert: {secret: a, key: b}, key: {secret: a, key: c}}
+      headers: {X-A: b, X-B: {secret: a, key: b}}
+      auth: {bearer: {secret: a}}
+      query: http://tempo:3200
   metrics:
     scrape: service_monitor
     monitor: {labels: {a: b}, namespace: x, interval: 1m30s}
@@ -378,7 +385,7 @@ collector:
 sampling: {share: 0.5, slow: 500ms}
 scrape: {hub_token: {secret: a, key: b}}
 """
-OWN = "name: a\nhub: {namespace: j}\nbackends: {tempo: true, prometheus: true}\n"
+OWN = "name: a\nhub: {namespace: j}\nbackends: {jaeger: true, prometheus: true}\n"
 
 
 @pytest.mark.parametrize(

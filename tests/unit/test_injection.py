@@ -20,7 +20,7 @@ def facility(**settings):
             "users": {"namespaces": ["users", "hub"]},
             "dask": [{"namespaces": ["dask"], "selector": {"a/b": ["x", "y"], "c": ""}}],
             "destinations": {
-                "traces": {"endpoint": "http://tempo:4318"},
+                "traces": {"tempo": {"endpoint": "http://tempo:4318"}},
                 "metrics": {"remote_write": {"endpoint": "http://prometheus:9090/api/v1/write"}},
             },
             **settings,

@@ -25,7 +25,7 @@ FACILITY = Facility.model_validate(
         "users": {"namespaces": ["jhub"]},
         "injection": {"env": {"X": "y"}},
         "destinations": {
-            "traces": {"endpoint": "http://tempo:4318"},
+            "traces": {"tempo": {"endpoint": "http://tempo:4318"}},
             "metrics": {"remote_write": {"endpoint": "http://prometheus:9090/api/v1/write"}},
         },
     }

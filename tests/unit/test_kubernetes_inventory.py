@@ -33,7 +33,11 @@ SECRET = {
 @pytest.fixture
 def facility():
     return Facility.model_validate(
-        {"name": "f", "hub": {"namespace": "jhub"}, "backends": {"tempo": True, "prometheus": True}}
+        {
+            "name": "f",
+            "hub": {"namespace": "jhub"},
+            "backends": {"jaeger": True, "prometheus": True},
+        }
     )
 
 
@@ -46,7 +50,7 @@ def test_it_comes_back_as_it_was(facility):
     again = Inventory.from_object(secret)
     assert again == inventory
     assert again.current.payloads == [Ref("v1", "ConfigMap", "af-otel-payload-1", "jhub")]
-    assert again.current.facility["backends"]["tempo"] is True
+    assert again.current.facility["backends"]["jaeger"] is True
 
 
 def test_the_last_complete_one_is_what_one_goes_back_to(facility):

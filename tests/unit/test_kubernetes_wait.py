@@ -79,7 +79,7 @@ def test_how_a_pod_stands():
         {
             "name": "f",
             "hub": {"namespace": "jhub"},
-            "backends": {"tempo": True, "prometheus": True},
+            "backends": {"jaeger": True, "prometheus": True},
             "injection": {"exclude_images": ["their/hub"]},
         }
     )

@@ -24,14 +24,14 @@ def test_all_logs_are_merged_in_the_order_of_time(tmp_path, monkeypatch):
         "hub": "[I 2026-11-22 10:00:01.000 JupyterHub app:1] one\nTraceback ...\n  File ...\n"
         "[I 2026-11-22 10:00:04.000 JupyterHub app:1] four\n",
         "collector": "2026-11-22T10:00:02.500Z\tinfo\ttwo\n",
-        "tempo": "level=warn ts=2026-11-22T10:00:03.123456789Z msg=three\n",
+        "jaeger": "level=warn ts=2026-11-22T10:00:03.123456789Z msg=three\n",
         "worker": "2026-11-22T11:00:05+01:00 five\n",
     }
     for name, content in contents.items():
         (tmp_path / name).write_text(content)
     lines = logs.merged({name: tmp_path / name for name in contents}, 40)
     assert [line.service for line in lines] == [
-        "hub", "hub", "hub", "collector", "tempo", "hub", "worker",
+        "hub", "hub", "hub", "collector", "jaeger", "hub", "worker",
     ]  # fmt: skip
     assert [line.text[-4:] for line in logs.merged({"hub": tmp_path / "hub"}, 2)] == [
         " ...",

@@ -19,17 +19,18 @@ def an_example() -> Facility:
         started=0.0,
         services={
             "collector": ServiceStatus("http://127.0.0.1:4318", 4318, "/l", "ready", 2),
-            "tempo": ServiceStatus("http://127.0.0.1:3201", 3201, "/l", "starting", 3),
+            "jaeger": ServiceStatus("http://127.0.0.1:16687", 16687, "/l", "starting", 3),
         },
         hub={"url": "http://127.0.0.1:8000", "user": "physicist", "password": "word"},
         urls={
             "hub": "http://127.0.0.1:8000",
             "dask_dashboard": "http://127.0.0.1:8787/status",
-            "tempo": "http://127.0.0.1:3201",
+            "traces": "http://127.0.0.1:16687",
             "prometheus": "http://127.0.0.1:9090",
             "collector_otlp": "http://127.0.0.1:4318",
         },
-        notes=["port 3200 is taken; Tempo listens on 3201"],
+        trace_store="jaeger",
+        notes=["port 16686 is taken; Jaeger listens on 16687"],
     )
 
 
@@ -50,20 +51,20 @@ def test_a_log_gets_a_line_for_each_change_and_then_the_way_in():
     with View(console) as view:
         view.update(shown)
         view.update(shown)
-        shown.services["tempo"].state, shown.services["tempo"].seconds_to_ready = "ready", 1.2
+        shown.services["jaeger"].state, shown.services["jaeger"].seconds_to_ready = "ready", 1.2
         shown.phase, shown.seconds_to_ready = "ready", 8.34
         view.update(shown)
         view.update(shown)
     assert text(out) == snapshot("""\
-note: port 3200 is taken; Tempo listens on 3201
+note: port 16686 is taken; Jaeger listens on 16687
 collector: ready in 0.3 s  http://127.0.0.1:4318
-tempo: ready in 1.2 s  http://127.0.0.1:3201
+jaeger: ready in 1.2 s  http://127.0.0.1:16687
 
 Ready in 8.3 s, in /var/tmp/f
 
 JupyterHub  http://127.0.0.1:8000         notebooks
 Dask        http://127.0.0.1:8787/status  its dashboard
-Tempo       http://127.0.0.1:3201         traces (HTTP API)
+Jaeger      http://127.0.0.1:16687        traces (HTTP API)
 Prometheus  http://127.0.0.1:9090         metrics (HTTP API)
 Collector   http://127.0.0.1:4318         OTLP over HTTP
 
@@ -86,42 +87,42 @@ def test_a_death_is_told_with_its_log_and_so_is_the_return():
         view.update(shown)
         out.truncate(0)
         out.seek(0)
-        shown.services["tempo"].state = "dead"
+        shown.services["jaeger"].state = "dead"
         shown.errors.append(
             {
-                "service": "tempo",
-                "what": "`tempo` ended by itself: exit code 3",
+                "service": "jaeger",
+                "what": "`jaeger` ended by itself: exit code 3",
                 "where": "`/l`\n    | no space [left]",
                 "hint": "do something",
             }
         )
         view.update(shown)
-        shown.services["tempo"].state = "starting"
+        shown.services["jaeger"].state = "starting"
         view.update(shown)
-        shown.services["tempo"].state, shown.services["tempo"].seconds_to_ready = "ready", 0.5
+        shown.services["jaeger"].state, shown.services["jaeger"].seconds_to_ready = "ready", 0.5
         view.update(shown)
     assert text(out) == snapshot("""\
-tempo: dead  http://127.0.0.1:3201
-error: `tempo` ended by itself: exit code 3
+jaeger: dead  http://127.0.0.1:16687
+error: `jaeger` ended by itself: exit code 3
   where: `/l`
     | no space [left]
   hint:  do something
-tempo: ready in 0.5 s  http://127.0.0.1:3201\
+jaeger: ready in 0.5 s  http://127.0.0.1:16687\
 """)
 
 
 def test_a_terminal_shows_one_table_that_says_what_waits_for_what():
     """The last frame of it stays."""
     shown = an_example()
-    shown.services["hub"] = ServiceStatus("http://h", 1, "/l", "waiting", needs=["tempo"])
-    shown.services["tempo"].state, shown.services["tempo"].ended = "dead", "exit code 3"
+    shown.services["hub"] = ServiceStatus("http://h", 1, "/l", "waiting", needs=["jaeger"])
+    shown.services["jaeger"].state, shown.services["jaeger"].ended = "dead", "exit code 3"
     console, out = written(terminal=True)
     with View(console) as view:
         view.update(shown)
     last = text(out).rpartition("\x1b[2K")[2].replace("\x1b[?25h", "")
     assert last == snapshot("""\
  ✓  collector  ready                               http://127.0.0.1:4318
- ✗  tempo      dead: exit code 3                   http://127.0.0.1:3201
- ·  hub        waits for tempo                     http://h
-note: port 3200 is taken; Tempo listens on 3201
+ ✗  jaeger     dead: exit code 3                   http://127.0.0.1:16687
+ ·  hub        waits for jaeger                    http://h
+note: port 16686 is taken; Jaeger listens on 16687
 """)

@@ -26,11 +26,14 @@ def test_credentials_are_mounted_and_never_copied():
     """The objects name Secrets; what is in them is the kubelet's business."""
     auth = {"basic": {"secret": "login"}}
     header = {"X-Token": {"secret": "tenant", "key": "token"}}
-    destinations = {
-        "traces": {**TEMPO, "endpoint": "https://tempo", "auth": auth, "headers": header},
-        "metrics": PROMETHEUS,
+    store = {
+        **TEMPO["tempo"],
+        "endpoint": "https://tempo",
+        "auth": auth,
+        "headers": header,
+        "tls": {"ca": {"config_map": "authority"}},
     }
-    destinations["traces"]["tls"] = {"ca": {"config_map": "authority"}}
+    destinations = {"traces": {"tempo": store}, "metrics": PROMETHEUS}
     spec = pods(a_facility(destinations=destinations))["af-otel-collector"]["spec"]
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     assert volumes["traces-auth"]["secret"]["secretName"] == "login"

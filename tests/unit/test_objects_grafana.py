@@ -1,4 +1,4 @@
-"""What Grafana gets, ours or theirs; how Prometheus finds the Collector; what is injected."""
+"""Data sources and dashboards for Grafana; how Prometheus finds the Collector; the payload."""
 
 from __future__ import annotations
 
@@ -17,6 +17,25 @@ from af_otel.kubernetes.objects import notes
 from af_otel.kubernetes.objects.facts import Facts
 from af_otel.kubernetes.objects.payload import payload_name
 
+JAEGER = {
+    "jaeger": {
+        "endpoint": "http://jaeger-collector.monitoring:4318",
+        "query": "http://jaeger-query.monitoring:16686/jaeger",
+    }
+}
+OTLP = {"otlp": {"endpoint": "https://otlp.example.org", "query": "https://traces.example.org"}}
+OWN = {
+    "jaeger": True,
+    "prometheus": True,
+    "grafana": True,
+    "images": {"grafana": "registry.example.org/grafana:12.4.0"},
+}
+
+
+def storing(traces, **sections):
+    """A facility with this trace store."""
+    return a_facility(destinations={"traces": traces, "metrics": PROMETHEUS}, **sections)
+
 
 def scraped(scrape, **monitor):
     metrics = {"scrape": scrape, "query": PROMETHEUS["query"]}
@@ -26,18 +45,22 @@ def scraped(scrape, **monitor):
 
 
 @needs_dashboards
-def test_a_grafana_with_others_sources_is_not_broken():
-    """With a second default Grafana does not start; names and links are the facility's own."""
-    found = rendered(a_facility(grafana={"namespace": "monitoring"}))
+@pytest.mark.parametrize("traces", [TEMPO, JAEGER], ids=["tempo", "jaeger"])
+def test_a_grafana_with_other_data_sources_is_not_broken(traces):
+    """With a second default Grafana does not start; names and uids are those of the facility."""
+    ((store, section),) = traces.items()
+    found = rendered(storing(traces, grafana={"namespace": "monitoring"}))
     item = found["ConfigMap monitoring/af-otel-casa-data-sources"]
     assert item["metadata"]["labels"]["grafana_datasource"] == "1"
     (text,) = item["data"].values()
-    prometheus, tempo = json.loads(text)["datasources"]
-    assert [prometheus["isDefault"], tempo["isDefault"]] == [False, False]
+    prometheus, traces = json.loads(text)["datasources"]
+    assert [prometheus["isDefault"], traces["isDefault"]] == [False, False]
     assert (prometheus["name"], prometheus["uid"]) == ("Prometheus (casa)", "prometheus-casa")
-    assert (prometheus["url"], tempo["url"]) == (PROMETHEUS["query"], TEMPO["query"])
-    assert prometheus["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == tempo["uid"]
-    assert tempo["jsonData"]["tracesToMetrics"]["datasourceUid"] == prometheus["uid"]
+    assert (traces["name"], traces["type"]) == (f"{store.capitalize()} (casa)", store)
+    assert (prometheus["url"], traces["url"]) == (PROMETHEUS["query"], section["query"])
+    exemplars = prometheus["jsonData"]["exemplarTraceIdDestinations"]
+    assert exemplars[0]["datasourceUid"] == traces["uid"]
+    assert traces["jsonData"]["tracesToMetrics"]["datasourceUid"] == prometheus["uid"]
 
     for what in NAMES:
         board = found[f"ConfigMap monitoring/af-otel-casa-{what}"]
@@ -46,12 +69,12 @@ def test_a_grafana_with_others_sources_is_not_broken():
         ((name, text),) = board["data"].items()
         assert (name, chosen(json.loads(text))) == (
             f"af-otel-casa-{what}.json",
-            {"prometheus": "prometheus-casa", "tempo": "tempo-casa"},
+            {"prometheus": "prometheus-casa", store: f"{store}-casa"},
         )
 
 
 def chosen(board):
-    """The data sources that a dashboard begins with, by their kind."""
+    """The data sources that a dashboard starts with, by kind."""
     return {
         item["name"]: item["current"]["value"] if "current" in item else None
         for item in board["templating"]["list"]
@@ -60,23 +83,47 @@ def chosen(board):
 
 
 @needs_dashboards
-def test_a_dashboard_without_our_sources_lets_its_reader_choose():
-    """Among those that Grafana has: the first of its kind, until another one is chosen."""
+def test_a_dashboard_without_our_data_sources_lets_its_reader_choose():
+    """Grafana uses the first data source of each kind until the reader picks another one."""
     boards = dashboards("casa", choose=True)
     assert tuple(boards) == NAMES
     for board in boards.values():
         assert chosen(board) == {"prometheus": None, "tempo": None}
 
 
-def test_sources_stand_alone_where_only_one_is_known():
-    """A link to nothing would be an error in every panel."""
-    (tempo,) = sources({"tempo": "http://t"}, "casa")
-    assert tempo["jsonData"] == {"nodeGraph": {"enabled": True}}
+@needs_dashboards
+def test_dashboards_search_the_kind_of_store_even_without_its_address():
+    """The data source is then the reader's to choose."""
+    traces = {"jaeger": {"endpoint": JAEGER["jaeger"]["endpoint"]}}
+    found = rendered(storing(traces))
+    (text,) = found["ConfigMap af-otel-casa-sessions"]["data"].values()
+    assert chosen(json.loads(text)) == {"prometheus": None, "jaeger": None}
+    (text,) = found["ConfigMap af-otel-casa-data-sources"]["data"].values()
+    assert [source["type"] for source in json.loads(text)["datasources"]] == ["prometheus"]
+
+
+@needs_dashboards
+def test_a_store_of_unknown_kind_is_not_in_grafana():
+    """A data source is for one kind of API, and panels without a data source are errors."""
+    found = rendered(storing(OTLP))
+    (text,) = found["ConfigMap af-otel-casa-data-sources"]["data"].values()
+    (prometheus,) = json.loads(text)["datasources"]
+    assert prometheus["jsonData"] == {}
+    for name in NAMES:
+        (text,) = found[f"ConfigMap af-otel-casa-{name}"]["data"].values()
+        assert chosen(json.loads(text)) == {"prometheus": "prometheus-casa"}
+
+
+@pytest.mark.parametrize("store", ["tempo", "jaeger"])
+def test_a_data_source_without_the_other_has_no_links(store):
+    """A link to a missing data source would be an error in every panel."""
+    (traces,) = sources({store: "http://t"}, "casa")
+    assert traces["jsonData"] == {"nodeGraph": {"enabled": True}}
     assert sources({}) == []
 
 
-def test_names_in_links_fit_grafana():
-    """Two long facilities stay two."""
+def test_uids_fit_grafana():
+    """Two facilities with long names have distinct uids."""
     first, second = uid("af-otel-session", "a" * 60 + "1"), uid("af-otel-session", "a" * 60 + "2")
     assert first != second
     assert max(len(first), len(second)) <= UID_LENGTH
@@ -84,8 +131,8 @@ def test_names_in_links_fit_grafana():
 
 @needs_dashboards
 def test_our_own_grafana_has_a_login_and_no_sidecar():
-    """The password is the Secret's; a plan never makes a new one where one is there."""
-    found = rendered(with_backends(), grafana_password="as-it-was")
+    """The password is in a Secret; a plan keeps an existing one."""
+    found = rendered(with_backends(backends=OWN), grafana_password="as-it-was")
     password = found["Secret af-otel-grafana"]["data"]["password"]
     assert base64.b64decode(password) == b"as-it-was"
     files = found["ConfigMap af-otel-grafana"]["data"]
@@ -109,24 +156,71 @@ def test_our_own_grafana_has_a_login_and_no_sidecar():
 
 
 @needs_dashboards
-def test_what_grafana_will_lack_is_said():
-    """Where no query address is known, and where only the operator has the credentials."""
+def test_our_own_grafana_searches_our_own_jaeger():
+    """Its data sources and dashboards are for the Jaeger in the same namespace."""
+    files = rendered(with_backends(backends=OWN))["ConfigMap af-otel-grafana"]["data"]
+    text = files["provisioning.datasources.af-otel.yaml"]
+    urls = {source["type"]: source["url"] for source in json.loads(text)["datasources"]}
+    assert urls == snapshot(
+        {
+            "prometheus": "http://af-otel-prometheus.af-otel:9090",
+            "jaeger": "http://af-otel-jaeger.af-otel:16686",
+        }
+    )
+    assert chosen(json.loads(files["dashboards.sessions.json"])) == {
+        "prometheus": "prometheus",
+        "jaeger": "jaeger",
+    }
+
+
+@needs_dashboards
+def test_notes_say_what_grafana_lacks():
+    """They name missing addresses, and credentials that only the operator can enter."""
     facility = a_facility(
         destinations={
-            "traces": {**TEMPO, "auth": {"bearer": {"secret": "tempo"}}},
+            "traces": {"tempo": {**TEMPO["tempo"], "auth": {"bearer": {"secret": "tempo"}}}},
             "metrics": {"remote_write": PROMETHEUS["remote_write"]},
         }
     )
     assert notes(facility, Facts(storage=True)) == snapshot(
         [
             (
-                "Grafana's Tempo has no credentials or headers: set them there, "
-                "as ConfigMaps are no place for them"
+                "Grafana's data source for Tempo has no credentials or headers: enter them in "
+                "Grafana, as ConfigMaps must not contain secrets"
             ),
-            "Grafana gets no Prometheus: no `destinations.metrics.query` says where it is",
+            (
+                "Grafana gets no data source for Prometheus, as `destinations.metrics.query` is "
+                "not set"
+            ),
         ]
     )
     assert notes(a_facility(), Facts(storage=True)) == []
+
+
+@needs_dashboards
+def test_notes_say_what_grafana_cannot_do_with_other_stores():
+    """They name the version of Grafana that Jaeger needs, and why a store of unknown kind is not
+    searched.
+    """
+    assert notes(storing(JAEGER), Facts(storage=True)) == snapshot(
+        [
+            (
+                "To search Jaeger, the dashboards need Grafana 12.0.2 or newer: versions between "
+                "11.3 and 12.0.1 do not replace variables in the tags of a search"
+            )
+        ]
+    )
+    assert notes(storing(OTLP), Facts(storage=True)) == snapshot(
+        [
+            (
+                "Grafana gets no data source for traces, and the dashboards show metrics only: "
+                "`destinations.traces.otlp` does not say whether the store is a Tempo or a Jaeger. "
+                "If it is one of them, write `tempo` or `jaeger` instead of `otlp`"
+            )
+        ]
+    )
+    quiet = {"data_sources": False, "dashboards": False}
+    assert notes(storing(OTLP, grafana=quiet), Facts(storage=True)) == []
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
 from inline_snapshot import snapshot
 from rendered import a_facility, needs_dashboards, pods, rendered, with_backends
 
 from af_otel.kubernetes.objects import notes, render
 from af_otel.kubernetes.objects.facts import Facts, namespaces
 
-SERVERS = ["af-otel-tempo", "af-otel-prometheus", "af-otel-collector", "af-otel-grafana"]
+SERVERS = ["af-otel-jaeger", "af-otel-prometheus", "af-otel-collector", "af-otel-grafana"]
+ALL = {
+    "jaeger": True,
+    "prometheus": True,
+    "grafana": True,
+    "images": {"grafana": "registry.example.org/grafana:12.4.0"},
+}
+
+
+def with_servers(**sections):
+    """A facility with every server that af-otel can deploy."""
+    return with_backends(**{"backends": ALL} | sections)
 
 
 @needs_dashboards
@@ -53,7 +63,7 @@ def test_an_install_is_these_objects():
 
 def test_objects_of_all_kinds_say_whose_they_are():
     """An uninstall, and an operator, tell ours by these labels."""
-    for item in rendered(with_backends(), storage=True).values():
+    for item in rendered(with_servers(), storage=True).values():
         labels = item["metadata"]["labels"]
         assert labels["app.kubernetes.io/managed-by"] == "af-otel"
         assert labels["app.kubernetes.io/part-of"] == "af-otel"
@@ -63,12 +73,12 @@ def test_objects_of_all_kinds_say_whose_they_are():
 def test_the_same_facts_give_the_same_objects():
     """Else every plan would be full of changes."""
     facts = Facts(storage=True)
-    assert render(with_backends(), facts) == render(with_backends(), facts)
+    assert render(with_servers(), facts) == render(with_servers(), facts)
 
 
 def test_what_others_need_comes_first():
     """A pod finds its account, files and volume; the policy is last of all."""
-    order = list(rendered(with_backends(), storage=True, version=(1, 37)))
+    order = list(rendered(with_servers(), storage=True, version=(1, 37)))
     assert order[0] == "Namespace af-otel"
     for needed in ("ServiceAccount", "ConfigMap", "PersistentVolumeClaim", "NetworkPolicy"):
         first = order.index(f"{needed} af-otel-collector")
@@ -89,7 +99,7 @@ def test_a_namespace_that_is_there_is_left_alone():
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_pod_asks_for_nothing_that_restricted_forbids(name):
     """And for a read-only root and a bound on memory, which it does not even ask for."""
-    spec = pods()[name]["spec"]
+    spec = pods(with_servers())[name]["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -109,7 +119,7 @@ def test_a_pod_asks_for_nothing_that_restricted_forbids(name):
 @pytest.mark.parametrize("name", SERVERS)
 def test_every_name_that_a_pod_and_a_service_use_is_there(name):
     """Ports of probes and Services, volumes and files are those of the pod."""
-    found = rendered(with_backends(), storage=True)
+    found = rendered(with_servers(), storage=True)
     template = found[f"Deployment {name}"]["spec"]["template"]
     (container,) = template["spec"]["containers"]
     ports = {port["name"] for port in container["ports"]}
@@ -132,17 +142,17 @@ def test_every_name_that_a_pod_and_a_service_use_is_there(name):
 
 def test_without_a_storage_class_the_queue_is_in_the_pod_and_that_is_said():
     """Bounded, so that it does not fill the node."""
-    found = rendered(with_backends())
+    found = rendered(with_servers())
     assert not any(key.startswith("PersistentVolumeClaim") for key in found)
     for name in SERVERS:
         data = found[f"Deployment {name}"]["spec"]["template"]["spec"]["volumes"][0]
         assert data["emptyDir"]["sizeLimit"]
-    (said, *_) = notes(with_backends(), Facts())
+    (said, *_) = notes(with_servers(), Facts())
     assert said == snapshot(
         "The cluster has no default storage class, so with its pod is lost: "
-        "the Collector's queue, all of our tempo, all of our prometheus, all of our grafana"
+        "the Collector's queue, all of our jaeger, all of our prometheus, all of our grafana"
     )
-    assert not any("storage" in note for note in notes(with_backends(), Facts(storage=True)))
+    assert not any("storage" in note for note in notes(with_servers(), Facts(storage=True)))
 
 
 def test_a_claim_is_as_the_facility_wants_it():
@@ -159,7 +169,7 @@ def test_all_pods_of_ours_go_where_the_facility_says():
     """With the images of its mirror, its pull secrets, and past its taints."""
     digest = f"registry.example/otel@sha256:{'0' * 64}"
     toleration = {"key": "dedicated", "value": "core", "effect": "NoSchedule"}
-    facility = with_backends(
+    facility = with_servers(
         collector={
             "image": digest,
             "pull_policy": "Always",
@@ -179,36 +189,59 @@ def test_all_pods_of_ours_go_where_the_facility_says():
 
 def test_one_pod_at_a_time_has_the_volume():
     """A second one would wait for it for ever."""
-    for item in rendered(with_backends()).values():
+    for item in rendered(with_servers()).values():
         if item["kind"] == "Deployment":
             assert (item["spec"]["replicas"], item["spec"]["strategy"]) == (1, {"type": "Recreate"})
 
 
 def test_our_backends_are_reached_by_ours_only():
-    """They have no logins; a Grafana elsewhere is let in where it is said to be."""
-    (rule,) = rendered(with_backends())["NetworkPolicy af-otel-tempo"]["spec"]["ingress"]
+    """They do not authenticate clients; a Grafana elsewhere is let in from its namespace."""
+    (rule,) = rendered(with_servers())["NetworkPolicy af-otel-jaeger"]["spec"]["ingress"]
     senders = [
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for peer in rule["from"]
     ]
     assert senders == ["af-otel-collector", "af-otel-grafana"]
     theirs = a_facility(
         destinations={},
-        backends={"tempo": True, "prometheus": True},
+        backends={"jaeger": True, "prometheus": True},
         grafana={"namespace": "monitoring"},
     )
-    (rule,) = rendered(theirs)["NetworkPolicy af-otel-tempo"]["spec"]["ingress"]
+    (rule,) = rendered(theirs)["NetworkPolicy af-otel-jaeger"]["spec"]["ingress"]
     assert rule["from"][2] == {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
     }
 
 
 def test_backends_keep_less_than_their_volume_holds():
-    """Prometheus is told; both listen on the pod's address rather than on loopback."""
-    found = rendered(with_backends(backends={"tempo": True, "prometheus": True, "size": "5Gi"}))
+    """Prometheus has a limit; both listen on the pod's address rather than on loopback."""
+    found = rendered(with_backends(backends={"jaeger": True, "prometheus": True, "size": "5Gi"}))
     (prometheus,) = found["Deployment af-otel-prometheus"]["spec"]["template"]["spec"]["containers"]
     assert "--storage.tsdb.retention.size=4096MB" in prometheus["args"]
-    tempo = yaml.safe_load(found["ConfigMap af-otel-tempo"]["data"]["tempo.yaml"])
-    assert tempo["server"]["http_listen_address"] == "0.0.0.0"
+    (jaeger,) = found["Deployment af-otel-jaeger"]["spec"]["template"]["spec"]["containers"]
+    env = {item["name"]: item["value"] for item in jaeger["env"]}
+    assert env["AF_OTEL_JAEGER_HTTP"] == "0.0.0.0:16686"
+    assert env["AF_OTEL_JAEGER_OTLP_HTTP"] == "0.0.0.0:4318"
+
+
+def test_jaeger_keeps_its_traces_on_its_volume_for_as_long_as_the_facility_says():
+    """Its configuration has variables for the directory and the retention, and both are set."""
+    found = rendered(
+        with_backends(backends={"jaeger": True, "prometheus": True, "retention": "48h"})
+    )
+    (jaeger,) = found["Deployment af-otel-jaeger"]["spec"]["template"]["spec"]["containers"]
+    env = {item["name"]: item["value"] for item in jaeger["env"]}
+    assert env["AF_OTEL_JAEGER_RETENTION"] == "48h"
+    mounts = {mount["name"]: mount["mountPath"] for mount in jaeger["volumeMounts"]}
+    assert mounts["data"] == env["AF_OTEL_JAEGER_DATA"]
+    config = found["ConfigMap af-otel-jaeger"]["data"]["jaeger.yaml"]
+    variables = set(re.findall(r"\$\{env:(AF_OTEL_JAEGER_\w+)", config))
+    assert {"AF_OTEL_JAEGER_DATA", "AF_OTEL_JAEGER_RETENTION"} <= variables
+    assert env.keys() >= variables - optional(config)
+
+
+def optional(config):
+    """The variables of a configuration that have a default."""
+    return set(re.findall(r"\$\{env:(\w+):-", config))
 
 
 def test_the_namespaces_that_matter_are_each_named_once():

@@ -12,9 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from af_otel.page import proxy, server
+from af_otel.backends import http as backends_http
+from af_otel.backends.connect import connect
+from af_otel.page import server
 from af_otel.page.files import STATIC, joined
-from af_otel.page.server import Place, Server
+from af_otel.page.server import Server, Site
 from servers import wait_for
 
 
@@ -36,7 +38,9 @@ class Echo(BaseHTTPRequestHandler):
     answer = None
 
     def do_GET(self):
-        body = self.answer or json.dumps({"asked": self.path}).encode()
+        body = (
+            self.answer or json.dumps({"asked": self.path, "services": ["a"], "data": []}).encode()
+        )
         self.send_response(200)
         self.end_headers()
         with contextlib.suppress(OSError):
@@ -48,10 +52,10 @@ class Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def page():
-    """A page whose Tempo and Prometheus answer with what they were asked."""
+    """A page whose Jaeger and Prometheus answer with what they were asked."""
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), Echo)) as upstream:
-        place = Place("test", upstream, upstream, {"JupyterHub": "http://hub"})
-        with serving(Server(0, place)) as url:
+        site = Site("test", connect("jaeger", upstream), upstream, {"JupyterHub": "http://hub"})
+        with serving(Server(0, site)) as url:
             yield url
 
 
@@ -69,8 +73,9 @@ def test_every_answer_has_the_policy(page):
     "path",
     [
         "/server.py", "/../server.py", "/..%2fserver.py", "/static/main.js", "//etc/passwd",
-        "/tempo/api/traces/1", "/tempo/api/status/config", "/prometheus/api/v1/admin/tsdb/snapshot",
-        "/prometheus/api/v1/status/config", "/prometheus/-/quit", "/api/story/a%2f..%2fb",
+        "/tempo/api/search", "/api/v3/services", "/prometheus/api/v1/admin/tsdb/snapshot",
+        "/prometheus/api/v1/status/config", "/prometheus/-/quit", "/api/traces/a%2f..%2fb",
+        "/api/traces/1", "/api/sessions/a/b", "/api/sessions/",
     ],
 )  # fmt: skip
 def test_nothing_else_can_be_asked_for(page, path):
@@ -82,12 +87,34 @@ def test_nothing_else_can_be_asked_for(page, path):
     connection.close()
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "limit=0", "limit=201", "limit=x", "limit=1e9", "start=x", "start=nan", "end=inf",
+        "start=5&end=4", "start=-1", "start=1796018286000", "before=x", "before=-s1",
+    ],
+)  # fmt: skip
+def test_what_a_list_cannot_be_asked_is_refused(page, asked):
+    """Numbers that are none, too many sessions, or times in milliseconds are a clear error."""
+    answer = httpx.get(f"{page}/api/sessions?{asked}")
+
+    assert answer.status_code == 400
+    assert asked.partition("=")[0] in answer.text or "list of sessions" in answer.text
+
+
+def test_an_empty_list_is_an_answer(page):
+    """A store without sessions has an empty page, and there is no next one."""
+    answer = httpx.get(f"{page}/api/sessions", params={"start": 0, "limit": 200})
+
+    assert answer.json() == {"sessions": [], "next": None, "complete": True}
+
+
 def test_an_error_of_ours_is_an_answer_and_in_the_log(page, monkeypatch, capsys):
     """A server that is silent would be said to be gone."""
-    monkeypatch.setattr(server, "told", lambda story: 1 / 0)
-    monkeypatch.setattr(server.find, "story", lambda tempo, what: None)
+    monkeypatch.setattr(server, "serialize", lambda story: 1 / 0)
+    monkeypatch.setattr(server.find, "session_story", lambda store, session_id: None)
 
-    answer = httpx.get(f"{page}/api/story/a")
+    answer = httpx.get(f"{page}/api/sessions/a")
 
     assert answer.status_code == 500
     assert answer.json()["error"]["where"] == "`af-otel logs page` says why"
@@ -100,7 +127,7 @@ def test_an_error_of_ours_is_an_answer_and_in_the_log(page, monkeypatch, capsys)
 
 def test_a_session_may_have_any_id(page):
     """A process that no hub has made chooses its own; the page's list leads to it all the same."""
-    answer = httpx.get(f"{page}/api/story/a%2Fb%20%22%C3%A9")
+    answer = httpx.get(f"{page}/api/sessions/a%2Fb%20%22%C3%A9")
 
     assert answer.status_code == 404
     assert answer.json()["error"]["what"] == 'Neither a trace nor a session has the id `a/b "é`'
@@ -116,13 +143,11 @@ def test_only_get(page, method):
 
 
 def test_only_known_parameters_go_on(page):
-    """What is asked of Tempo is what the page asks, whatever else is in the address."""
-    asked = {"q": "{ }", "limit": "5", "token": "secret", "match[]": "x"}
-    answer = httpx.get(f"{page}/tempo/api/search", params=asked)
+    """What is asked of Prometheus is what the page asks, whatever else is in the address."""
+    asked = {"query": "up", "limit": "5", "token": "secret", "match[]": "x"}
+    answer = httpx.get(f"{page}/prometheus/api/v1/query", params=asked)
 
-    assert answer.json() == {"asked": "/api/search?q=%7B%20%7D&limit=5"} or answer.json() == {
-        "asked": "/api/search?q=%7B+%7D&limit=5"
-    }
+    assert answer.json()["asked"] == "/api/v1/query?query=up&limit=5"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8088", "127.0.0.1.evil.example"])
@@ -139,29 +164,32 @@ def test_names_of_this_machine_are_fine(page, host):
 
 def test_answers_have_a_bound(page, monkeypatch):
     """Too long an answer is said to be so, instead of filling the memory."""
-    monkeypatch.setattr(proxy, "LARGEST", 1000)
+    monkeypatch.setattr(backends_http, "MAX_ANSWER", 1000)
     monkeypatch.setattr(Echo, "answer", b'"' + b"x" * 2000 + b'"')
 
     answer = httpx.get(f"{page}/prometheus/api/v1/query", params={"query": "up"})
 
     assert answer.status_code == 502
-    assert answer.json()["error"]["hint"] == "choose a shorter time"
+    assert answer.json()["error"]["hint"] == "ask for a shorter time"
 
 
 def test_who_does_not_answer_is_named():
     """By name, with the address it was asked at."""
-    place = Place("test", "http://127.0.0.1:1", "http://127.0.0.1:2", {})
-    with serving(Server(0, place)) as url:
-        tempo = httpx.get(f"{url}/api/story/last").json()["error"]
+    site = Site("test", connect("jaeger", "http://127.0.0.1:1"), "http://127.0.0.1:2", {})
+    with serving(Server(0, site)) as url:
+        for path in ("sessions", "sessions/s1", f"traces/{'a' * 32}"):
+            answer = httpx.get(f"{url}/api/{path}")
+            assert answer.status_code == 502
+            error = answer.json()["error"]
+            assert error["what"] == "Jaeger does not answer at `http://127.0.0.1:1`"
         prometheus = httpx.get(f"{url}/prometheus/api/v1/query").json()["error"]
 
-    assert tempo["what"] == "Tempo does not answer at `http://127.0.0.1:1`"
     assert prometheus["server"] == "Prometheus"
 
 
 def test_it_listens_on_this_machine_only():
     """Whoever may read what users do logs in to this machine first."""
-    with Server(0, Place("", "", "", {})) as server:
+    with Server(0, Site("", connect("jaeger", "http://h"), "http://h", {})) as server:
         assert server.server_address[0] == "127.0.0.1"
 
 

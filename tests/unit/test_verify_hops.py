@@ -123,23 +123,23 @@ def test_every_cell_counts():
     )
 
 
-def test_what_the_collector_has_and_tempo_has_not_is_told_so():
+def test_what_the_collector_has_and_the_store_has_not_is_told_so():
     """The Collector saw all: what is missing was lost behind it."""
     every = list(session().values())
     *_, last = hops.prove(HOPS, every, every[:-1], SESSION, 1)
 
-    assert (last.at_collector, last.in_tempo) == (True, False)
-    assert last.problem == "in Tempo: no span `worker share` of `dask-worker`"
+    assert (last.at_collector, last.in_store) == (True, False)
+    assert last.problem == "in the trace store: no span `worker share` of `dask-worker`"
 
 
 def test_collector_that_keeps_no_spans_is_not_asked():
-    """What is proven then is proven by Tempo alone; what is missing is missing there."""
+    """What is proven then is proven by the trace store alone; what is missing is missing there."""
     every = list(session().values())
     *_, before, last = hops.prove(HOPS, None, every[:-1], SESSION, 1)
 
     assert before.proven
     assert before.at_collector is None
-    assert last.problem == "in Tempo: no span `worker share` of `dask-worker`"
+    assert last.problem == "in the trace store: no span `worker share` of `dask-worker`"
 
 
 def test_span_from_elsewhere_breaks_its_hop():
@@ -152,7 +152,7 @@ def test_span_from_elsewhere_breaks_its_hop():
     proofs = hops.prove(HOPS, every, every, SESSION, 1, misplaced)
 
     assert [proof.problem for proof in proofs if not proof.proven] == [
-        "in Tempo: a span `run cell` is from nowhere"
+        "in the trace store: a span `run cell` is from nowhere"
     ]
 
 

@@ -93,9 +93,9 @@ def test_an_address_of_the_cluster_goes_through_it(host, found):
     with serving(body={"traces": []}) as (url, got):
         cluster = Objects(url, **{f"Service_{found}_tempo": SERVICE})
         described = facility(f'{{endpoint: "http://x:4318", query: "http://{host}:3200"}}')
-        with reach.tempo(cluster, described) as tempo:
-            assert tempo.search("{ }") == []
-            assert tempo.access.called == f"http://{host}:3200"
+        with reach.trace_store(cluster, described) as store:
+            assert store.session_traces("s1", start=0).ids == []
+            assert store.access.called == f"http://{host}:3200"
     assert cluster.forwarded == [(found, "service/tempo", 3200)]
     assert got[0][0].startswith("/api/search?")
 
@@ -105,8 +105,8 @@ def test_any_other_address_is_asked_as_it_is():
     with serving(body={"data": {"resultType": "vector", "result": []}}) as (url, _):
         described = facility(f'{{endpoint: "{url}", query: "{url}"}}')
         cluster = Objects(Service_monitoring_prometheus={"spec": {"type": "ExternalName"}})
-        with reach.tempo(cluster, described) as tempo:
-            assert tempo.url == url
+        with reach.trace_store(cluster, described) as store:
+            assert store.url == url
         with reach.prometheus(cluster, described) as prometheus:
             assert prometheus.url == "http://prometheus.monitoring:9090/base/"
     assert cluster.forwarded == []
@@ -131,9 +131,9 @@ def test_queries_carry_what_the_destination_asks_for(auth, header):
             f'{{endpoint: "{url}", query: "{url}", auth: {auth}, '
             "headers: {X-Scope-OrgID: tenant, X-Key: {secret: login, key: password}}}"
         )
-        with reach.tempo(cluster, described) as tempo:
-            tempo.search("{ }")
-            assert "secret" not in repr(tempo)
+        with reach.trace_store(cluster, described) as store:
+            store.session_traces("s1", start=0)
+            assert "secret" not in repr(store)
     assert got[0][1]["Authorization"] == header
     assert got[0][1]["X-Scope-OrgID"] == "tenant"
     assert got[0][1]["X-Key"] == "secret"
@@ -142,7 +142,7 @@ def test_queries_carry_what_the_destination_asks_for(auth, header):
 @pytest.mark.parametrize(
     ("traces", "told"),
     [
-        ('{endpoint: "http://x:1"}', "does not say where traces are looked up"),
+        ('{endpoint: "http://x:1"}', "does not say where traces can be looked up"),
         (
             '{endpoint: "http://x:1", query: "http://x:1", auth: {bearer: {secret: none}}}',
             "There is no Secret `none`",
@@ -156,7 +156,7 @@ def test_queries_carry_what_the_destination_asks_for(auth, header):
 def test_what_is_missing_is_named(traces, told):
     """The field of the file, the Secret, its key."""
     cluster = Objects(Secret_af_login=secret(password="x"))
-    with pytest.raises(AfOtelError, match=told), reach.tempo(cluster, facility(traces)):
+    with pytest.raises(AfOtelError, match=told), reach.trace_store(cluster, facility(traces)):
         pass
 
 

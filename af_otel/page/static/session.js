@@ -1,4 +1,4 @@
-// A session or a trace by its address, told again while it goes on.
+// A session or a trace by its address, loaded again while it goes on.
 
 import { Poll, ask } from "./api.js";
 import { h } from "./dom.js";
@@ -15,7 +15,7 @@ export class SessionPage {
     this.span = span;
     this.reports = reports;
     const base = `#/${kind}/${encodeURIComponent(id)}`;
-    this.note = h("div", { class: "empty" }, h("p", {}, "Asking Tempo …"));
+    this.note = h("div", { class: "empty" }, h("p", {}, "Loading …"));
     host.append(h("p", { class: "back" }, h("a", { href: "#/" }, "← All sessions")), this.note);
     this.view = new StoryView(host, {
       here: (key) => (key ? `${base}/${key}` : base),
@@ -28,7 +28,7 @@ export class SessionPage {
 
   async look() {
     try {
-      const story = await ask(`api/story/${encodeURIComponent(this.id)}`);
+      const story = await ask(`api/${this.kind}s/${encodeURIComponent(this.id)}`);
       if (this.poll?.stopped) return;
       this.reports.fine("story");
       if (this.poll) this.poll.every = story.asked - story.began - story.seconds * 1e3 > QUIET * 1e3 ? SELDOM : OFTEN;
@@ -56,8 +56,8 @@ export class SessionPage {
     if (this.words) return;
     this.reports.fine("story");
     this.note.replaceChildren(
-      h("p", { class: "big" }, `Nothing is known of this ${this.kind}`),
-      h("p", {}, `Neither a trace nor a session of the last 7 days has the id ${this.id}. A new one is found after some seconds: this page keeps looking.`));
+      h("p", { class: "big" }, `This ${this.kind} was not found`),
+      h("p", {}, `No stored ${this.kind} has the id ${this.id}. A new one can be found after a few seconds: this page keeps looking.`));
     this.note.hidden = false;
   }
 

@@ -1,4 +1,4 @@
-"""A story as the front end draws it: what is told, what is folded, and no more than it can bear."""
+"""A story as JSON for the front end: what is shown, what is folded, and only what it can draw."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MOST_ATTRIBUTES = 100
 LONGEST = 500  # characters of one value
 
 
-def told(story: Story, *, most: int = MOST_SPANS) -> dict[str, Any]:
-    """All that is drawn of a story; times are in seconds from its start."""
+def serialize(story: Story, *, most: int = MOST_SPANS) -> dict[str, Any]:
+    """Return all that is drawn of a story; times are in seconds from its start."""
     return {
         "session": story.session_id or None,
         "title": f"Session {story.session_id}" if story.session_id else f"Trace {story.traces[0]}",
@@ -38,12 +38,12 @@ def told(story: Story, *, most: int = MOST_SPANS) -> dict[str, Any]:
         "began": story.start / 1e6,
         "seconds": (story.end - story.start) / 1e9,
         "asked": time.time() * 1e3,
-        "items": _Telling(story, most).items(),
+        "items": _Serializer(story, most).items(),
     }
 
 
-class _Telling:
-    """Sends what is told first, and of what is folded as much as there is room for."""
+class _Serializer:
+    """Adds what is shown first, and of what is folded as much as there is room for."""
 
     def __init__(self, story: Story, most: int) -> None:
         self._story = story

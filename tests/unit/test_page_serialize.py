@@ -10,7 +10,7 @@ import re
 from af_otel.backends.spans import Event, Link, Span
 from af_otel.backends.story import Story, tell
 from af_otel.page.document import document
-from af_otel.page.told import LONGEST, told
+from af_otel.page.serialize import LONGEST, serialize
 
 SECOND = 10**9
 NASTY = "</script><script>document.title='pwned'</script><!--"
@@ -54,7 +54,7 @@ def test_tree_is_that_of_the_story():
         session_id="5e55",
     )  # fmt: skip
 
-    made = told(story)
+    made = serialize(story)
 
     assert names(made["items"]) == [("spawn server", []), ("execute cell", [("run cell", [])])]
     cell = made["items"][1]
@@ -72,7 +72,7 @@ def test_many_alike_are_folded_as_on_the_terminal():
     """The words are those of `af-otel trace`; what is folded is there to be unfolded."""
     story = tell([span(1), *(span(n, "toy", parent=1, at=n) for n in range(2, 32))])
 
-    (root,) = told(story)["items"]
+    (root,) = serialize(story)["items"]
 
     *shown, fold = root["items"]
     assert [item["name"] for item in shown] == ["toy"] * 6
@@ -86,7 +86,7 @@ def test_a_huge_story_is_cut_and_says_by_how_much():
     spans += [span(2000 + n, f"own name {n}", parent=2, at=n) for n in range(300)]
     story = tell(spans)
 
-    items = told(story, most=200)["items"]
+    items = serialize(story, most=200)["items"]
 
     def cut(items):
         return sum(item.get("cut", 0) + cut(item["items"]) for item in items)
@@ -107,14 +107,14 @@ def test_work_grows_with_the_story_and_not_faster():
 
     spans = [span(1), *(span(n, f"own name {n}", parent=1, at=n) for n in range(2, 202))]
     story = Counting(tell(spans).roots)
-    told(story)
+    serialize(story)
 
     assert Counting.looks < 20
 
 
 def test_long_values_are_cut_and_numbers_stay_exact():
     """A browser's numbers have 53 bits: values travel as text."""
-    long = told(tell([span(1, attributes={"a": "x" * 9999, "b": 2**63, "c": [1, True]})]))
+    long = serialize(tell([span(1, attributes={"a": "x" * 9999, "b": 2**63, "c": [1, True]})]))
     values = dict(long["items"][0]["attributes"])
 
     assert len(values["a"]) < LONGEST + 50
