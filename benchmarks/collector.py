@@ -139,7 +139,7 @@ def kubernetes(directory: Path) -> Iterator[Collector]:
         pods.add("jhub", "jupyter-alice", "127.0.0.1", {"component": "singleuser-server"}, own)
         env = {
             **pods.env,
-            "AF_OTEL_TEMPO_OTLP": store.endpoint,
+            "AF_OTEL_TRACES_OTLP": store.endpoint,
             "AF_OTEL_SHARE_PERCENT": "10",
             "AF_OTEL_SCRAPE_INTERVAL": "30s",
             "AF_OTEL_SPAN_METRICS_INTERVAL": "15s",

@@ -43,7 +43,7 @@ def running_gateway(
         "AF_OTEL_SPAN_METRICS_INTERVAL": "500ms",
         "AF_OTEL_SCRAPE_INTERVAL": "1s",
         "AF_OTEL_FACILITY": "testing",
-        "AF_OTEL_TEMPO_OTLP": f"http://127.0.0.1:{free_port()}",
+        "AF_OTEL_TRACES_OTLP": f"http://127.0.0.1:{free_port()}",
         "AF_OTEL_PROMETHEUS_WRITE": f"http://127.0.0.1:{free_port()}/api/v1/write",
     }
     with running_collector(directory, (*CONFIGS, *overlays), settings | (env or {})) as running:

@@ -9,7 +9,9 @@ from af_otel.grafana import dashboards
 from af_otel.kubernetes.objects import render
 from af_otel.kubernetes.objects.facts import Facts
 
-TEMPO = {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+TEMPO = {
+    "tempo": {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+}
 PROMETHEUS = {
     "remote_write": {"endpoint": "http://prometheus.monitoring:9090/api/v1/write"},
     "query": "http://prometheus.monitoring:9090",
@@ -33,7 +35,7 @@ def a_facility(**sections):
 
 def with_backends(**sections):
     """A facility that has no server of its own."""
-    backends = {"tempo": True, "prometheus": True, "grafana": True}
+    backends = {"jaeger": True, "prometheus": True}
     return a_facility(**{"destinations": {}, "backends": backends} | sections)
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from af_otel.checks.credentials import Reference
 
 Kind = Literal["tls", "plain", "credentials", "path", "address", "other"]
-FIELDS = {"traces": "destinations.traces", "metrics": "destinations.metrics.remote_write"}
 # What is in the message, in the order of how much it tells; and what that means.
 _MEANINGS: tuple[tuple[str, str, Kind], ...] = (
     (r"HTTP response to HTTPS|not look like a TLS", "speaks no TLS, but has `https`", "plain"),
@@ -31,18 +30,26 @@ _MEANINGS: tuple[tuple[str, str, Kind], ...] = (
     (r"timeout|deadline exceeded|no route|unreachable|no answer", "cannot be reached", "address"),
 )
 _SHOWN = 300  # characters of a message
+_ACCEPTS = {"tempo": "Tempo accepts", "jaeger": "Jaeger accepts", "otlp": "most stores accept"}
+
+
+def field(context: Context, signal: str) -> str:
+    """Return the path in facility.yaml of the destination of `traces` or `metrics`."""
+    if signal == "traces":
+        return context.facility.destinations.traces.field
+    return "destinations.metrics.remote_write"
 
 
 def judged(context: Context, signal: str, endpoint: str, said: str) -> Finding:
     """The finding of a destination that did not take what was sent."""
     meaning, kind = _meaning(said)
-    field = FIELDS[signal]
+    path = field(context, signal)
     keys = [
         each
         for each in credentials.references(context)
-        if each.field.startswith((f"{field}.auth", f"{field}.headers"))
+        if each.field.startswith((f"{path}.auth", f"{path}.headers"))
     ]
-    where = f"`{field}` in facility.yaml, tried from the cluster: {_short(said)}"
+    where = f"`{path}` in facility.yaml, tried from the cluster: {_short(said)}"
     if kind == "credentials":
         named = " and ".join(f"key `{each.key}` of Secret `{each.name}`" for each in keys)
         where += f"; the credentials: {named or 'none are given'}"
@@ -65,7 +72,7 @@ def _meaning(said: str) -> tuple[str, Kind]:
 def _mend(
     context: Context, signal: str, endpoint: str, kind: Kind, keys: Sequence[Reference]
 ) -> str:
-    namespace = context.facility.namespace
+    namespace, path = context.facility.namespace, field(context, signal)
     host = httpx.URL(endpoint).host
     if kind == "credentials":
         name = keys[0].name if keys else "my-login"
@@ -75,18 +82,19 @@ def _mend(
             + " ".join(f"--from-literal={key}=…" for key in literals)
             + " --dry-run=client -o yaml | kubectl apply -f -"
         )
-        return command if keys else f"{command}\n{_yaml(signal, _LOGIN)}"
+        return command if keys else f"{command}\n{to_write(path, _LOGIN)}"
     if kind == "tls":
         make = f"kubectl -n {namespace} create configmap my-ca --from-file=ca.crt"
-        return f"# who signed its certificate\n{make}\n{_yaml(signal, _CA)}"
+        return f"# who signed its certificate\n{make}\n{to_write(path, _CA)}"
     if kind == "plain":
-        return _yaml(signal, {"endpoint": endpoint.replace("https://", "http://", 1)})
+        return to_write(path, {"endpoint": endpoint.replace("https://", "http://", 1)})
     if kind == "path" and signal == "metrics":
         flag = "# the argument with which Prometheus takes it\n--web.enable-remote-write-receiver"
-        return f"{flag}\n{_yaml(signal, {'endpoint': f'http://{host}:9090/api/v1/write'})}"
+        return f"{flag}\n{to_write(path, {'endpoint': f'http://{host}:9090/api/v1/write'})}"
     if kind == "path":
-        ports = "# Tempo takes OTLP on 4318 (http) and 4317 (grpc)"
-        return f"{ports}\n{_yaml(signal, {'endpoint': f'http://{host}:4318'})}"
+        accepts = _ACCEPTS[context.facility.destinations.traces.kind]
+        ports = f"# {accepts} OTLP on 4318 (http) and 4317 (grpc)"
+        return f"{ports}\n{to_write(path, {'endpoint': f'http://{host}:4318'})}"
     place = host.split(".")[1] if "." in host else namespace
     return f"kubectl -n {place} get service,endpointslices  # is it there, with pods behind it?"
 
@@ -95,11 +103,12 @@ _LOGIN = {"auth": {"basic": {"secret": "my-login"}}}
 _CA = {"tls": {"ca": {"config_map": "my-ca", "key": "ca.crt"}}}
 
 
-def _yaml(signal: str, change: dict[str, Any]) -> str:
-    made: dict[str, Any] = change
-    for part in reversed(FIELDS[signal].split(".")):
-        made = {part: made}
-    return f"# in facility.yaml\n{yaml.safe_dump(made, sort_keys=False).rstrip()}"
+def to_write(path: str, change: dict[str, Any]) -> str:
+    """Return the lines of facility.yaml that make a change in the section at `path`."""
+    document = change
+    for part in reversed(path.split(".")):
+        document = {part: document}
+    return f"# in facility.yaml\n{yaml.safe_dump(document, sort_keys=False).rstrip()}"
 
 
 def _short(said: str) -> str:

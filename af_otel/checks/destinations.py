@@ -1,5 +1,5 @@
-"""A destination that refuses is noticed when somebody misses a trace: so each is sent one span or
-sample, from the cluster, with the credentials that the Collector will have.
+"""A destination that refuses data, or has no address for queries, is noticed only when a trace is
+missed. So each is sent one span or sample, from the cluster, with the Collector's credentials.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httpx
 from af_otel.checks import _answers, _listener
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, NotChecked, Unchecked
-from af_otel.facility.model import PROMETHEUS, TEMPO
+from af_otel.facility.model import JAEGER, PROMETHEUS
 from af_otel.kubernetes.pods import is_ready
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def destinations_accept_data(context: Context) -> Iterator[Finding | Unchecked]:
     made = _listener.pod(context)
     missing = sorted(set(wanted) - made.signals)
     for signal in missing:
-        yield Unchecked(f"`{_answers.FIELDS[signal]}`: no exporter is rendered for it")
+        yield Unchecked(f"`{_answers.field(context, signal)}`: no exporter is rendered for it")
     if not set(wanted) & made.signals:
         return
     try:
@@ -62,14 +62,30 @@ def destinations_accept_data(context: Context) -> Iterator[Finding | Unchecked]:
                     yield _answers.judged(context, signal, endpoint, said or str(status))
 
 
+@check("Collector", "Is it known where traces are looked up?", source="files")
+def destinations_can_be_queried(context: Context) -> Iterator[Finding]:
+    """Read off facility.yaml: the trace store has a `query`."""
+    traces = context.facility.destinations.traces
+    if traces.store.query:
+        return
+    examples = type(traces.store).model_fields["query"].examples or []
+    yield Finding(
+        "warns",
+        f"`{traces.field}` has no `query`",
+        "facility.yaml",
+        "`trace` and `verify` cannot look traces up, and neither can Grafana",
+        _answers.to_write(traces.field, {"query": examples[0]}),
+    )
+
+
 def _destinations(context: Context) -> Iterator[tuple[str, str]]:
     """What is there already: backends of our own come with the install."""
     facility = context.facility
     destinations = facility.destinations
-    found = {"traces": destinations.traces.endpoint}
+    found = {"traces": destinations.traces.store.endpoint}
     if destinations.metrics.remote_write:
         found["metrics"] = destinations.metrics.remote_write.endpoint
-    own = {f"{name}.{facility.namespace}": name for name in (TEMPO, PROMETHEUS)}
+    own = {f"{name}.{facility.namespace}": name for name in (JAEGER, PROMETHEUS)}
     for signal, endpoint in found.items():
         name = own.get(httpx.URL(endpoint).host)
         if name is None or _runs(context, name):

@@ -58,7 +58,7 @@ def supposed(objects: Sequence[Object]) -> Facility:
                 "hub": {"namespace": namespace},
                 "dask": [{"selector": selector}],
                 "destinations": {
-                    "traces": {"endpoint": f"{_NOBODY}:4318"},
+                    "traces": {"otlp": {"endpoint": f"{_NOBODY}:4318", "query": _NOBODY}},
                     "metrics": {"remote_write": {"endpoint": f"{_NOBODY}:9090/api/v1/write"}},
                 },
             }

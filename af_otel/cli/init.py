@@ -187,7 +187,8 @@ def _as_json(found: Found, page: Page, file: Path, *, complete: bool) -> dict[st
         "hub": str(found.hub),
         "users": {"namespaces": found.users.namespaces, "running": found.users.running},
         "dask": [item.what for item in found.dask],
-        "tempo": [item.what for item in found.tempos],
+        "tempo": [item.what for item in found.trace_stores if item.kind == "tempo"],
+        "jaeger": [item.what for item in found.trace_stores if item.kind == "jaeger"],
         "prometheus": [item.what for item in found.prometheuses],
         "grafana": [item.what for item in found.grafanas],
         "unread": [{"what": item.what, "hint": item.hint} for item in found.unread],
@@ -207,7 +208,7 @@ def _tell(found: Found, page: Page) -> None:
     own = "none found" if found.partial else "none found; af-otel brings its own"
     for title, items, without in (
         ("Dask", found.dask, "none found"),
-        ("Traces", found.tempos, own),
+        ("Traces", found.trace_stores, own),
         ("Metrics", found.prometheuses, own),
         ("Grafana", found.grafanas, "none found"),
     ):

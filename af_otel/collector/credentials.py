@@ -22,7 +22,7 @@ HUB_TOKEN = "hub-token"  # noqa: S105 - a volume's name
 
 def endpoints(facility: Facility) -> Iterator[tuple[str, Endpoint]]:
     """What telemetry is sent to, by signal."""
-    yield "traces", facility.destinations.traces
+    yield "traces", facility.destinations.traces.store
     if facility.destinations.metrics.remote_write:
         yield "metrics", facility.destinations.metrics.remote_write
 

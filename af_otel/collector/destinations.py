@@ -59,12 +59,13 @@ def _bounds(facility: Facility) -> dict[str, Any]:
 
 
 def _traces(facility: Facility) -> dict[str, Any]:
-    wanted = facility.destinations.traces
-    client, extensions = _client("traces", wanted)
-    name = f"otlp_{wanted.protocol}/traces"
-    if wanted.protocol == "grpc":
-        client |= _grpc(wanted, client.get("tls", {}))
-        # What the plain file has for HTTP: the queue on disk, and patience.
+    traces = facility.destinations.traces
+    store = traces.store
+    client, extensions = _client("traces", store)
+    name = f"otlp_{store.protocol}/traces"
+    if store.protocol == "grpc":
+        client |= _grpc(traces, client.get("tls", {}))
+        # As the plain file has it for HTTP: the queue on disk and endless retries.
         plain = config.parsed()["exporters"]["otlp_http/traces"]
         client |= {key: plain[key] for key in ("sending_queue", "retry_on_failure")}
     return {
@@ -74,12 +75,13 @@ def _traces(facility: Facility) -> dict[str, Any]:
     }
 
 
-def _grpc(wanted: Traces, tls: Mapping[str, Any]) -> dict[str, Any]:
-    url = urlsplit(wanted.endpoint)
-    if url.scheme == "http" and wanted.auth:
+def _grpc(traces: Traces, tls: Mapping[str, Any]) -> dict[str, Any]:
+    store = traces.store
+    url = urlsplit(store.endpoint)
+    if url.scheme == "http" and store.auth:
         raise AfOtelError(
             "gRPC sends no credentials over a connection that is not encrypted",
-            where=f"`destinations.traces`: `auth` and `endpoint: {wanted.endpoint}`",
+            where=f"`{traces.field}`: `auth` and `endpoint: {store.endpoint}`",
             hint="`endpoint: https://…`, or `protocol: http`",
         )
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname

@@ -156,7 +156,11 @@ def _secret(document: Document, path: Path, what: str) -> Words:
     """The lines that name a Secret, and the Secret to make."""
     data = document.data if isinstance(document.data, dict) else {}
     signal = str(path[1])
-    base: Path = path[:2] if signal == "traces" else ("destinations", "metrics", "remote_write")
+    base: Path = ("destinations", "metrics", "remote_write")
+    if signal == "traces":
+        # A file of the old layout, in which `traces` itself is the Tempo, is answered with the new.
+        kind = path[2] if path[2:3] in {("tempo",), ("jaeger",), ("otlp",)} else "tempo"
+        base = ("destinations", "traces", kind)
     name = f"{signal}-credentials"
     header = str(path[-1]) if "headers" in path else ""
     refers: dict[str, Any]

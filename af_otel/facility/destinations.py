@@ -177,19 +177,19 @@ class Endpoint(Part):
                 yield ("headers", name), wrong("`auth` sets this header, too: one of them")
 
 
-class Traces(Endpoint):
-    """Tempo, or whatever else takes OTLP."""
+class TraceStore(Endpoint):
+    """A trace store: where the Collector sends traces, and where they are looked up."""
 
     protocol: Literal["http", "grpc"] = "http"
     """OTLP over HTTP (port 4318 of most servers) or over gRPC (4317)."""
-    query: Url | None = Field(default=None, examples=["http://tempo.monitoring:3200"])
-    """Tempo's HTTP API, where `verify` and Grafana look traces up; asked with the same headers
-    and credentials.
+    query: Url | None = None
+    """HTTP API where `trace`, `verify` and Grafana look traces up, with the same headers and
+    credentials.
     """
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
-        """What cannot be as it is written, though each field of it could."""
+        """Yield what is wrong with the section as a whole."""
         yield from super().contradictions(written)
         address = written.get("endpoint")
         if isinstance(address, str) and address.rstrip("/").endswith("/v1/traces"):
@@ -199,6 +199,108 @@ class Traces(Endpoint):
                 wrong(
                     "The Collector adds `/v1/traces` by itself",
                     write="" if "@" in base else f"endpoint: {base}",
+                ),
+            )
+
+
+class Tempo(TraceStore):
+    """Grafana Tempo."""
+
+    query: Url | None = Field(default=None, examples=["http://tempo.monitoring:3200"])
+    """Tempo's HTTP API, where `trace`, `verify` and Grafana look traces up, with the same headers
+    and credentials.
+    """
+
+
+class Jaeger(TraceStore):
+    """Jaeger 2.10 or newer, with any storage."""
+
+    endpoint: Url = Field(examples=["http://jaeger-collector.monitoring:4318"])
+    """Its address."""
+    query: Url | None = Field(default=None, examples=["http://jaeger-query.monitoring:16686"])
+    """Jaeger's query service (with its base path, if it has one), where `trace`, `verify` and
+    Grafana look traces up, with the same headers and credentials.
+    """
+
+
+class Otlp(TraceStore):
+    """Any other store that accepts OTLP."""
+
+    endpoint: Url = Field(examples=["https://otlp.example.org"])
+    """Its address."""
+    query: Url | None = Field(default=None, examples=["https://traces.example.org"])
+    """HTTP API of the store, if it answers like Tempo's or like Jaeger's; which one is detected.
+    Without it, `trace` and `verify` cannot look traces up.
+    """
+
+
+StoreKind = Literal["tempo", "jaeger", "otlp"]
+
+
+class Traces(Part):
+    """The trace store: one of `tempo`, `jaeger` and `otlp`."""
+
+    tempo: Tempo | None = Field(
+        default=None,
+        examples=[
+            {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+        ],
+    )
+    """Grafana Tempo."""
+    jaeger: Jaeger | None = Field(
+        default=None,
+        examples=[
+            {
+                "endpoint": "http://jaeger-collector.monitoring:4318",
+                "query": "http://jaeger-query.monitoring:16686",
+            }
+        ],
+    )
+    """Jaeger."""
+    otlp: Otlp | None = Field(default=None, examples=[{"endpoint": "https://otlp.example.org"}])
+    """Any other store that accepts OTLP."""
+
+    @property
+    def kind(self) -> StoreKind:
+        """Which of the three it is."""
+        return "tempo" if self.tempo else "jaeger" if self.jaeger else "otlp"
+
+    @property
+    def store(self) -> TraceStore:
+        """The section of the store itself."""
+        store = self.tempo or self.jaeger or self.otlp
+        assert store is not None  # `contradictions` requires one
+        return store
+
+    @property
+    def field(self) -> str:
+        """The path of the store's section in facility.yaml."""
+        return f"destinations.traces.{self.kind}"
+
+    @classmethod
+    def completed(cls, written: dict[str, Any]) -> dict[str, Any]:
+        """Read the layout of earlier versions, in which `traces` itself was the Tempo."""
+        old = {name: value for name, value in written.items() if name in TraceStore.model_fields}
+        if not old or written.keys() & {"tempo", "jaeger", "otlp"}:
+            return written
+        rest = {name: value for name, value in written.items() if name not in old}
+        return {**rest, "tempo": old}
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """Yield what is wrong with the section as a whole."""
+        kinds = [kind for kind in ("tempo", "jaeger", "otlp") if written.get(kind)]
+        if len(kinds) > 1:
+            yield (
+                (kinds[1],),
+                wrong(f"Traces go to one store: `{'` or `'.join(kinds)}`, and not both"),
+            )
+        if not kinds and not written.keys() & TraceStore.model_fields.keys():
+            yield (
+                (),
+                wrong(
+                    "Names no trace store: one of `tempo`, `jaeger` and `otlp`",
+                    write="tempo: {endpoint: http://tempo.monitoring:4318}",
                 ),
             )
 
@@ -272,10 +374,15 @@ class Destinations(Part):
 
     traces: Traces = Field(
         examples=[
-            {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
+            {
+                "tempo": {
+                    "endpoint": "http://tempo.monitoring:4318",
+                    "query": "http://tempo.monitoring:3200",
+                }
+            }
         ]
     )
-    """Where traces go; with `backends.tempo` that one by default."""
+    """Where traces go; with `backends.jaeger` that one by default."""
     metrics: Metrics = Field(
         examples=[
             {

@@ -81,7 +81,7 @@ def told(file: str, document: Document, details: Iterable[ErrorDetails]) -> list
     derived: list[Mistake] = []
     for detail in details:
         path = _fields.written(detail["loc"], detail["type"])
-        place, there = document.place(path)
+        place, there = _locate(document, path)
         what, write = _words.words(document, path, detail)
         mistake = Mistake(file, place, path, what, write)
         if there == path or detail["type"] == "missing":
@@ -90,3 +90,17 @@ def told(file: str, document: Document, details: Iterable[ErrorDetails]) -> list
             derived.append(mistake)
     # What follows from another field (`Facility.completed`) has the same mistake as that one.
     return list(found.values()) or derived
+
+
+def _locate(document: Document, path: Path) -> tuple[Place, Path]:
+    """Return where a path is in the file, and the part of the path that is there.
+
+    In the layout of earlier versions, `destinations.traces` itself was the Tempo.
+    """
+    place, found = document.place(path)
+    if found != path and path[:3] == ("destinations", "traces", "tempo"):
+        old = path[:2] + path[3:]
+        old_place, old_found = document.place(old)
+        if old_found == old:
+            return old_place, path
+    return place, found

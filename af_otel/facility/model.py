@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "af-otel"
 # What the backends of ours are called: their Services in the facility's namespace.
-TEMPO, PROMETHEUS = "af-otel-tempo", "af-otel-prometheus"
+JAEGER, PROMETHEUS = "af-otel-jaeger", "af-otel-prometheus"
 
 
 class Hub(Part):
@@ -145,7 +145,7 @@ class Facility(Part):
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
         """What cannot be as it is written, though each field of it could."""
         backends, destinations = _mapping(written, "backends"), _mapping(written, "destinations")
-        for signal, backend in (("traces", "tempo"), ("metrics", "prometheus")):
+        for signal, backend in (("traces", "jaeger"), ("metrics", "prometheus")):
             if destinations.get(signal) and backends.get(backend) is True:
                 yield (
                     ("backends", backend),
@@ -167,9 +167,11 @@ def _own_destinations(written: dict[str, Any]) -> Any:
         return given
     made = dict(given or {})
     namespace, backends = written.get("namespace", NAMESPACE), _mapping(written, "backends")
-    if backends.get("tempo") is True and not made.get("traces"):
-        server = f"http://{TEMPO}.{namespace}"
-        made["traces"] = {"endpoint": f"{server}:4318", "query": f"{server}:3200"}
+    # `backends.tempo` is of earlier versions; it is reported where it stands, and only there.
+    own = backends.get("jaeger") is True or backends.get("tempo") is True
+    if own and not made.get("traces"):
+        server = f"http://{JAEGER}.{namespace}"
+        made["traces"] = {"jaeger": {"endpoint": f"{server}:4318", "query": f"{server}:16686"}}
     if backends.get("prometheus") is True and not made.get("metrics"):
         server = f"http://{PROMETHEUS}.{namespace}:9090"
         made["metrics"] = {

@@ -74,27 +74,59 @@ class BackendImages(Part):
 
     prometheus: Image = "prom/prometheus:v3.16.0"
     """Prometheus."""
-    tempo: Image = "grafana/tempo:2.8.2"
-    """Tempo."""
-    grafana: Image = "grafana/grafana:12.4.0"
-    """Grafana."""
+    jaeger: Image = "jaegertracing/jaeger:2.13.0"
+    """Jaeger."""
+    grafana: Image | None = Field(default=None, examples=["registry.example.org/grafana:12.4.0"])
+    """Grafana. There is no default: Grafana is under the AGPL, so af-otel deploys it only from an
+    image that you name.
+    """
 
 
 class Backends(Part):
-    """Single-node servers of our own, for a facility that has none. Not for big or long-lived
-    data.
+    """Single-node servers deployed by af-otel, for a facility that has none. Not meant for large
+    or long-lived data.
     """
 
     prometheus: bool = False
     """Prometheus in the facility's `namespace`."""
-    tempo: bool = False
-    """Tempo in the facility's `namespace`."""
+    jaeger: bool = False
+    """Jaeger in the facility's `namespace`."""
     grafana: bool = False
-    """Grafana in the facility's `namespace`."""
+    """Grafana in the facility's `namespace`; needs `images.grafana`."""
     size: Volume = "10Gi"
-    """Size of each volume of Prometheus and Tempo; its class is that of `collector.storage`."""
+    """Size of each volume of Prometheus and Jaeger; its class is that of `collector.storage`."""
+    retention: Annotated[Duration, AfterValidator(Between(seconds, "1h", "8760h"))] = "720h"
+    """How long Jaeger keeps traces."""
     images: BackendImages = Field(default_factory=BackendImages)
     """Their images; pulled, and put on nodes, as `collector` says."""
+
+    @classmethod
+    def completed(cls, written: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what `contradictions` reports under its new name."""
+        return {name: value for name, value in written.items() if name != "tempo"}
+
+    @classmethod
+    def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:
+        """Yield what is wrong with the section as a whole."""
+        if "tempo" in written:
+            yield (
+                ("tempo",),
+                wrong(
+                    "af-otel no longer deploys Tempo, which is under the AGPL; it deploys Jaeger",
+                    write="jaeger: true" if written["tempo"] else "jaeger: false",
+                ),
+            )
+        images = written.get("images")
+        if written.get("grafana") is True and not (
+            isinstance(images, dict) and images.get("grafana")
+        ):
+            yield (
+                ("grafana",),
+                wrong(
+                    "Grafana is deployed only from an image that you name",
+                    write="images: {grafana: registry.example.org/grafana:12.4.0}",
+                ),
+            )
 
 
 class Privacy(Part):
@@ -134,7 +166,7 @@ class Grafana(Part):
     """Data sources and dashboards, as ConfigMaps that Grafana's sidecar finds by their labels."""
 
     data_sources: bool = True
-    """Make the data sources for Tempo and Prometheus, linked with each other."""
+    """Make the data sources for Prometheus and the trace store, linked with each other."""
     dashboards: bool = True
     """Make the dashboards."""
     labels: Labels = Field(default={"grafana_dashboard": "1"})

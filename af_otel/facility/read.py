@@ -21,7 +21,7 @@ _MOST = 1_000_000  # bytes; a facility takes some thousand
 _LEAST = """name: my-facility
 hub: {namespace: jhub}
 destinations:
-  traces: {endpoint: "http://tempo.monitoring:4318"}
+  traces: {tempo: {endpoint: "http://tempo.monitoring:4318"}}
   metrics: {remote_write: {endpoint: "http://prometheus.monitoring:9090/api/v1/write"}}"""
 
 
@@ -135,7 +135,7 @@ def _with_backends(data: dict[str, Any]) -> dict[str, Any]:
         return data
     own = {
         backend: True
-        for signal, backend in (("traces", "tempo"), ("metrics", "prometheus"))
+        for signal, backend in (("traces", "jaeger"), ("metrics", "prometheus"))
         if not (given or {}).get(signal)
     }
-    return data | {"backends": {"grafana": True} | (backends or {}) | own}
+    return data | {"backends": (backends or {}) | own}

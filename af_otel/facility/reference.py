@@ -39,7 +39,8 @@ hub:
   namespace: jhub
 destinations:
   traces:
-    endpoint: http://tempo.monitoring:4318
+    tempo:
+      endpoint: http://tempo.monitoring:4318
   metrics:
     remote_write:
       endpoint: http://prometheus.monitoring:9090/api/v1/write

@@ -58,6 +58,8 @@ def monitored(cluster):
         cluster.apply(
             workload("StatefulSet", "tempo", {"app": "tempo"}, "grafana/tempo:2.8.2"),
             service("tempo", {"app": "tempo"}, 3200, 4317, 4318),
+            workload("Deployment", "jaeger", {"app": "jaeger"}, "jaegertracing/jaeger:2.13.0"),
+            service("jaeger", {"app": "jaeger"}, 16686, 4317, 4318),
             {
                 "apiVersion": "monitoring.coreos.com/v1",
                 "kind": "Prometheus",
@@ -181,7 +183,7 @@ def test_the_facility_that_runs_is_written_down(facility_on_cluster, cluster, tm
 
 
 def test_what_charts_have_made_is_found_in_other_namespaces(monitored, cluster, tmp_path):
-    """Tempo, the operator's Prometheus with its selector, Grafana's sidecar, dask-kubernetes."""
+    """Tempo, Jaeger, the operator's Prometheus, Grafana's sidecar, dask-kubernetes."""
     hub, monitoring = monitored
     places = ("--namespace", hub, "--namespace", monitoring)
     result = init(cluster, *places, "--print", cwd=tmp_path)
@@ -191,8 +193,10 @@ def test_what_charts_have_made_is_found_in_other_namespaces(monitored, cluster, 
     path.write_text(result.stdout)
     facility = read(path)
     assert facility.name == "casa"
-    assert facility.destinations.traces.endpoint == f"http://tempo.{monitoring}:4318"
-    assert facility.destinations.traces.query == f"http://tempo.{monitoring}:3200"
+    assert facility.destinations.traces.tempo.endpoint == f"http://tempo.{monitoring}:4318"
+    assert facility.destinations.traces.tempo.query == f"http://tempo.{monitoring}:3200"
+    comments = " ".join(result.stdout.replace("# ", "").split())
+    assert f"Not taken: Jaeger `jaeger` in `{monitoring}`" in comments
     assert facility.destinations.metrics.scrape == "service_monitor"
     assert facility.destinations.metrics.monitor.labels == {"release": "kps"}
     assert facility.grafana.labels == {"grafana_dashboard": "yes"}
@@ -237,6 +241,7 @@ def test_with_half_the_rights_half_is_written_and_the_rest_told(monitored, clust
     assert any("StatefulSet" in item["what"] for item in told["unread"])
     assert any("statefulsets" in item["hint"] for item in told["unread"])
     assert any("destinations" in item for item in told["to_do"])
+    assert told["tempo"] == told["jaeger"] == []
     written = tmp_path / "facility.yaml"
     with pytest.raises(FacilityInvalid):
         read(written)

@@ -427,7 +427,7 @@ def test_a_secret_that_is_missing_or_lacks_a_key(images, place):
 def test_an_address_that_is_wrong(images, place, endpoint, says):
     """A name, a port, a scheme: each is told as what it is."""
     facility = described(place)
-    facility["destinations"]["traces"]["endpoint"] = endpoint.format(place=place)
+    facility["destinations"]["traces"] = {"otlp": {"endpoint": endpoint.format(place=place)}}
     [finding] = validated(images, facility, "destinations").findings
     assert any(text in finding.what for text in says.split("|")), finding.as_json()
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
-from af_otel.facility.discovery import dask, hubs, monitoring, users
+from af_otel.facility.discovery import dask, grafana, hubs, jaeger, prometheus, tempo, users
 from af_otel.facility.discovery.look import Look, Unread, annotations_of, name_of, template_of
+from af_otel.facility.discovery.trace_store import preference
 from af_otel.facility.model import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from af_otel.facility.discovery.look import Live
+    from af_otel.facility.discovery.trace_store import TraceStore
 
 _ADMISSION = "admissionregistration.k8s.io/v1"
-# Where a Tempo or Prometheus would be seen.
+# The kinds by which a trace store or a Prometheus is found.
 _HOLDING = {"Service", "Deployment", "StatefulSet"}
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -35,14 +37,20 @@ class Found:
     hub: hubs.Hub
     users: users.Users
     dask: list[dask.Dask]
-    prometheuses: list[monitoring.Prometheus]
-    tempos: list[monitoring.Tempo]
-    grafanas: list[monitoring.Grafana]
+    prometheuses: list[prometheus.Prometheus]
+    trace_stores: list[TraceStore]
+    """Every Tempo and Jaeger, the most usable first."""
+    grafanas: list[grafana.Grafana]
     storage_classes: list[str]
     default_class: str
     unread: list[Unread] = field(default_factory=list)
     partial: bool = False
     """Whether there may be more where nobody looked."""
+
+    @property
+    def trace_store(self) -> TraceStore | None:
+        """The trace store to send traces to, if one accepts OTLP."""
+        return next((store for store in self.trace_stores if store.endpoint), None)
 
     @property
     def node_selector(self) -> dict[str, str]:
@@ -90,9 +98,9 @@ def discover(
         hub=chosen,
         users=its_users,
         dask=[item for item in dask.find(look, near) if _belongs(item, near, seen)],
-        prometheuses=monitoring.prometheuses(look, NAMESPACE),
-        tempos=monitoring.tempos(look),
-        grafanas=monitoring.grafanas(look),
+        prometheuses=prometheus.find(look, NAMESPACE),
+        trace_stores=sorted([*tempo.find(look), *jaeger.find(look)], key=preference),
+        grafanas=grafana.find(look),
         storage_classes=sorted(map(name_of, classes)),
         default_class=next((name_of(item) for item in classes if _is_default(item)), ""),
         unread=look.unread,

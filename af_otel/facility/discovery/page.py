@@ -72,16 +72,19 @@ class Page:
 
 
 def block(fields: dict[str, Any] | list[Any], indent: int = 0) -> list[str]:
-    """Fields, or entries of a list, one a line; what has no sections below it stays in one line."""
+    """Return fields, or entries of a list, one a line; short sections stay in one line."""
     if isinstance(fields, list):
         return [f"{' ' * indent}- {inline(item)}" for item in fields]
     lines = []
     for name, value in fields.items():
         start = f"{' ' * indent}{name}:"
-        if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
+        line = f"{start} {inline(value)}"
+        if isinstance(value, dict) and (
+            len(line) > _WIDTH or any(isinstance(item, dict) for item in value.values())
+        ):
             lines += [start, *block(value, indent + 2)]
         else:
-            lines.append(f"{start} {inline(value)}")
+            lines.append(line)
     return lines
 
 

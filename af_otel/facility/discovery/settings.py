@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from af_otel.facility.discovery.look import name_of, namespace_of, template_of
+from af_otel.facility.discovery.servers import mounted_texts
 
 if TYPE_CHECKING:
     from af_otel.facility.discovery.look import Look, Object
@@ -25,20 +25,9 @@ _LINE = re.compile(
 
 def settings(look: Look, workload: Object) -> dict[str, str]:
     """Settings that are plain texts, or True or False, by `Class.name`; the last one holds."""
-    mounted = set()
-    for volume in template_of(workload)["spec"].get("volumes") or ():
-        sources = [volume, *((volume.get("projected") or {}).get("sources") or ())]
-        mounted |= {(item.get("configMap") or {}).get("name") for item in sources}
-    if not any(mounted):
-        return {}
-    before = len(look.unread)
-    maps = look.all("ConfigMap")
-    del look.unread[before:]  # They help, and what they say can be seen otherwise, too.
     found: dict[str, str] = {}
-    for item in maps:
-        if namespace_of(item) == namespace_of(workload) and name_of(item) in mounted:
-            for text in (item.get("data") or {}).values():
-                for match in _LINE.finditer(text):
-                    if match["name"] in _WANTED:
-                        found[match["name"]] = match["value"].strip("\"'")
+    for text in mounted_texts(look, workload):
+        for match in _LINE.finditer(text):
+            if match["name"] in _WANTED:
+                found[match["name"]] = match["value"].strip("\"'")
     return found

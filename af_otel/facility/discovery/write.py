@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from af_otel.facility.discovery.destinations import also, write_destinations
 from af_otel.facility.discovery.page import Page
 from af_otel.facility.model import NAMESPACE
 
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
 
 _POLICIES_FROM = "1.36"
 _API_PORT = 8081  # the model's default
-_TRACES = {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
-_METRICS = {
-    "remote_write": {"endpoint": "http://prometheus.monitoring:9090/api/v1/write"},
-    "query": "http://prometheus.monitoring:9090",
-}
 
 
 def write(found: Found, *, name: str = "", schema: str = "") -> Page:
@@ -52,7 +48,7 @@ def write(found: Found, *, name: str = "", schema: str = "") -> Page:
     _hub(page, found)
     _dask(page, found)
     _injection(page, found, version)
-    _destinations(page, found)
+    write_destinations(page, found)
     _collector(page, found)
     _grafana(page, found)
     return page
@@ -128,87 +124,6 @@ def _injection(page: Page, found: Found, version: str) -> None:
     page.field("route", "auto", about, indent=2)
 
 
-def _destinations(page: Page, found: Found) -> None:
-    lacking = {
-        "traces": ("tempo", _TRACES) if not found.tempos else None,
-        "metrics": ("prometheus", _METRICS) if not found.prometheuses else None,
-    }
-    examples = {signal: what[1] for signal, what in lacking.items() if what}
-    own = [what[0] for what in lacking.values() if what]
-    names = " and no ".join(name.capitalize() for name in own)
-    if found.partial:
-        left = ", but not all could be seen. Fill in, or `af-otel install --with-backends`:"
-    else:
-        left = ", so af-otel brings its own (`backends`). If you have one elsewhere:"
-    about = f"No {names} was found{left}"
-    if own and found.partial:
-        yours = " and ".join(name.capitalize() for name in own)
-        page.to_do.append(f"`destinations`: the addresses of your {yours}")
-    if len(examples) == len(lacking):
-        page.lines.append("")
-        page.example(about, {"destinations": examples})
-    else:
-        page.section("destinations")
-        if found.tempos:
-            _traces(page, found)
-        if found.prometheuses:
-            _metrics(page, found)
-        if examples:
-            page.example(about, examples, indent=2)
-    if own and not found.partial:
-        page.section("backends", "Servers of af-otel's own: one replica each, for a start.")
-        for name in own:
-            page.field(name, True, indent=2)
-
-
-def _traces(page: Page, found: Found) -> None:
-    tempo, *others = found.tempos
-    page.comment(tempo.what + _also(others), indent=2)
-    page.lines.append("  traces:")
-    page.field("endpoint", tempo.endpoint, indent=4)
-    if tempo.protocol != "http":
-        page.field("protocol", tempo.protocol, "its Service has no port 4318", indent=4)
-    if tempo.query:
-        page.field("query", tempo.query, indent=4)
-    else:
-        page.field(
-            "query",
-            "http://tempo.monitoring:3200",
-            "where `verify` and Grafana look up",
-            indent=4,
-            off=True,
-        )
-        page.to_do.append("`destinations.traces.query`: Tempo's HTTP API, for `verify` and Grafana")
-
-
-def _metrics(page: Page, found: Found) -> None:
-    server, *others = found.prometheuses
-    page.comment(server.what + _also(others), indent=2)
-    for note in server.notes:
-        page.comment(f"Note: {note}.", indent=2)
-        if not server.remote_write:
-            page.to_do.append(f"`destinations.metrics`: {server.what}: {note}")
-    page.lines.append("  metrics:")
-    if server.remote_write:
-        page.field("remote_write", {"endpoint": server.remote_write}, indent=4)
-    else:
-        page.field("scrape", server.scrape, indent=4)
-        monitor: dict[str, Any] = {}
-        if server.labels:
-            monitor["labels"] = server.labels
-        if server.monitor_namespace:
-            monitor["namespace"] = server.monitor_namespace
-        if monitor:
-            page.field("monitor", monitor, "what that Prometheus selects by", indent=4)
-    page.field("query", server.query, indent=4)
-
-
-def _also(others: Sequence[Any]) -> str:
-    if not others:
-        return "."
-    return f". Not taken: {'; '.join(item.what for item in others)}."
-
-
 def _collector(page: Page, found: Found) -> None:
     known = ", ".join(f"`{name}`" for name in found.storage_classes)
     fields: list[tuple[str, Any, str]] = []
@@ -258,7 +173,7 @@ def _grafana(page: Page, found: Found) -> None:
         )
         return
     grafana, *others = found.grafanas
-    what = grafana.what + _also(others)
+    what = grafana.what + also(others)
     if not grafana.dashboards and not grafana.data_sources:
         page.section(
             "grafana", f"{what} It has no sidecar that would find dashboards or data sources."
