@@ -136,15 +136,11 @@ def _last_data(cluster: Cluster, facility: Facility) -> tuple[dict[str, float | 
     )
     found: dict[str, float | None] = {}
     try:
-        with reach.tempo(cluster, facility) as tempo:
+        with reach.trace_store(cluster, facility) as store:
             for service in known:
-                traces = tempo.search(
-                    f'{{ resource.service.name = "{service}" && '
-                    f'resource.service.namespace = "{facility.name}" }}',
-                    start=time.time() - _LOOK_BACK,
+                found[service] = store.last_seen(
+                    service, facility.name, start=time.time() - _LOOK_BACK
                 )
-                ends = [each.start / 1e9 + each.duration_ms / 1e3 for each in traces]
-                found[service] = max(ends, default=None)
     except AfOtelError as error:
         return {}, error.what
     return found, ""

@@ -74,19 +74,30 @@ def proofs(report: Report, width: int) -> RenderableType:
 
 def verdict(report: Report, look_at: str) -> RenderableType:
     """What a proven facility deserves to hear."""
-    line = Text("Every hop is proven", style="bold green")
-    line.append(
-        f": {count(len(report.hops), 'hop')} across {report.processes} processes "
-        f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
-        style="not bold default",
-    )
-    lines = [line]
+    if report.unproven:
+        line = Text("Everything that can be looked up is proven", style="bold yellow")
+        line.append(
+            f": {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
+            style="not bold default",
+        )
+        lines = [line, Text(f"Not proven is {report.unproven}")]
+    else:
+        line = Text("Every hop is proven", style="bold green")
+        line.append(
+            f": {count(len(report.hops), 'hop')} across {report.processes} processes "
+            f"and {count(len(report.metrics), 'metric')}, in {report.seconds:.1f} s",
+            style="not bold default",
+        )
+        lines = [line]
     if report.collector:
         lines.append(Text(f"The Collector meanwhile, {report.collector}"))
-    return Group(*lines, Text(f"See the session: {called()} {look_at}"))
+    if not report.unproven:
+        lines.append(Text(f"See the session: {called()} {look_at}"))
+    return Group(*lines)
 
 
 def _hops(report: Report, *, wide: bool) -> Table:
+    store = report.store
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("", width=1)
     table.add_column("hop", no_wrap=True)
@@ -99,7 +110,7 @@ def _hops(report: Report, *, wide: bool) -> Table:
     pods = any(hop.pods for hop in report.hops)
     if keeps:
         table.add_column("Collector", no_wrap=True)
-    table.add_column("Tempo", no_wrap=True)
+    table.add_column(store, no_wrap=True)
     if pods:
         table.add_column("pod", no_wrap=True)
     for hop in report.hops:
@@ -111,7 +122,7 @@ def _hops(report: Report, *, wide: bool) -> Table:
             str(hop.count),
             "" if hop.seconds is None else duration(hop.seconds),
             *([_seen(bool(hop.at_collector), hop.count)] if keeps else []),
-            _seen(hop.in_tempo, hop.count),
+            _seen(hop.in_store, hop.count),
             *([", ".join(hop.pods)] if pods else []),
         )
     return table

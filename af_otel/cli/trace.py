@@ -19,8 +19,8 @@ from af_otel.cli._where import is_cluster
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
+    from af_otel.backends.store import TraceStore
     from af_otel.backends.story import Story
-    from af_otel.backends.tempo import Tempo
 
 
 def trace(
@@ -35,8 +35,14 @@ def trace(
     state: StateOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    tempo: Annotated[
-        str | None, typer.Option(metavar="URL", help="A Tempo, instead of the facility's.")
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            "--tempo",
+            metavar="URL",
+            help="The query API of a Jaeger or Tempo, instead of the facility's.",
+        ),
     ] = None,
     whole_session: Annotated[
         bool, typer.Option("--session", help="The whole session that the trace belongs to.")
@@ -56,14 +62,17 @@ def trace(
 ) -> None:
     """Tell what a session, or one trace, did: each span under what set it off."""
     from af_otel.backends import find
+    from af_otel.backends.connect import connect
     from af_otel.cli._page import page
     from af_otel.cli._story import Lines, heading
 
     with contextlib.ExitStack() as stack:
-        if tempo is None and is_cluster(facility, state):
+        if store is not None:
+            server = connect("otlp", store)
+        elif is_cluster(facility, state):
             server = stack.enter_context(_of_cluster(facility, kubeconfig, context))
         else:
-            server = _at(tempo or _of_facility(state))
+            server = _of_facility(state)
         story = find.story(server, what, whole_session=whole_session)
     if as_html is not None:
         _write(story, as_html)
@@ -96,26 +105,22 @@ def _write(story: Story, path: Path) -> None:
     screen().print(f"Open {path.expanduser().resolve().as_uri()}", highlight=False, soft_wrap=True)
 
 
-def _at(url: str) -> Tempo:
-    from af_otel.backends.tempo import Tempo
-
-    return Tempo(url)
-
-
 @contextlib.contextmanager
 def _of_cluster(
     facility: Path | None, kubeconfig: Path | None, context: str | None
-) -> Iterator[Tempo]:
+) -> Iterator[TraceStore]:
     from af_otel.cli._cluster import open_cluster, open_facility
     from af_otel.verify import reach
 
     cluster = open_cluster(kubeconfig, context)
-    with reach.tempo(cluster, open_facility(cluster, facility)) as tempo:
-        yield tempo
+    with reach.trace_store(cluster, open_facility(cluster, facility)) as store:
+        yield store
 
 
-def _of_facility(state: Path | None) -> str:
+def _of_facility(state: Path | None) -> TraceStore:
+    from af_otel.backends.connect import connect
     from af_otel.local import control
     from af_otel.local.state import State
 
-    return control.require(State.at(state)).urls["tempo"]
+    found = control.require(State.at(state))
+    return connect(found.trace_store, found.urls["traces"])

@@ -55,8 +55,8 @@ def verify(
 ) -> None:
     """Be a user: spawn, run a notebook, and prove each hop of what that left.
 
-    A hop is proven when its spans are in Tempo, with parents, links and origin right, and
-    Prometheus has counted what was done. The first that is not is named, with what to do.
+    A hop is proven when its spans are in the trace store, with parents, links and origin right,
+    and Prometheus has counted what was done. The first that is not is named, with what to do.
     With a facility's file (`-f`, or facility.yaml here) it is the facility on that cluster, and
     the user is made for the occasion; else the one on this machine.
     """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from af_otel.backends.spans import Span
+    from af_otel.backends.store import TraceStore
     from af_otel.facility import Facility
     from af_otel.kubernetes.client import Cluster
     from af_otel.verify.hops import Hop
@@ -32,7 +33,7 @@ USER = "af-otel-verify"  # no person's name, and so never a person's server
 _TOKEN_LIVES = 900  # s; longer only for those who give the verification longer
 _CLEAN_UP_TAKES = 300  # s, at most
 _KERNEL_TAKES = 60  # s; one that has nothing to do
-_SOME_TIME = 60  # s; on the way to Tempo and Prometheus
+_SOME_TIME = 60  # s; on the way to the trace store and Prometheus
 
 
 class ClusterPlace:
@@ -73,7 +74,15 @@ class ClusterPlace:
         self._hub_pod = self._user_pod = ""
         self._annotated = False
         # What is looked up at the end had better be there at the beginning.
-        self.tempo = self._undo.enter(reach.tempo(cluster, facility))
+        self.store: TraceStore | None = None
+        self.unproven = ""
+        try:
+            self.store = self._undo.enter(reach.trace_store(cluster, facility))
+        except reach.NotQueryable as error:
+            # Only such a store may have no query API; of the others it was forgotten.
+            if facility.destinations.traces.kind != "otlp":
+                raise
+            self.unproven = f"whether traces are stored: {error.where}"
         self.prometheus = self._undo.enter(reach.prometheus(cluster, facility))
         self._before = counters.read(cluster, facility) or counters.Counters()
 
@@ -214,7 +223,7 @@ class ClusterPlace:
         return self._pods.advice(about)
 
     def look_at(self, session: str) -> str:
-        """The same file says where Tempo is."""
+        """Return the command that shows a session; the same file says where the store is."""
         return f"trace {session}{self._options}"
 
 

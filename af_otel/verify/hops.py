@@ -55,7 +55,7 @@ def with_dask(scheduler: str) -> tuple[Hop, ...]:
 def prove(
     hops: Sequence[Hop],
     at_collector: Sequence[Span] | None,
-    in_tempo: Sequence[Span],
+    in_store: Sequence[Span],
     session_id: str,
     cells: int,
     misplaced: Callable[[Span], str] = lambda _: "",
@@ -67,16 +67,16 @@ def prove(
     at_collector
         None where the Collector keeps no spans.
     misplaced
-        What is wrong with where a span in Tempo says that it comes from.
+        Returns what is wrong with where a stored span says that it comes from.
     """
     proofs = []
     for hop in hops:
-        here = [span for span in in_tempo or at_collector or () if _is(hop, span)]
+        here = [span for span in in_store or at_collector or () if _is(hop, span)]
         at_least = cells if hop.per_cell else 1
         seen_first = (
             "" if at_collector is None else _problem(hop, at_collector, session_id, at_least)
         )
-        seen_last = _problem(hop, in_tempo, session_id, at_least)
+        seen_last = _problem(hop, in_store, session_id, at_least)
         if not seen_last:
             wrong = next((found for span in here if (found := misplaced(span))), "")
             seen_last = f"a span `{hop.span}` {wrong}" if wrong else ""
@@ -90,11 +90,11 @@ def prove(
                 pods=sorted({span.pod for span in here} - {""}),
                 seconds=max((span.seconds for span in here), default=None),
                 at_collector=None if at_collector is None else not seen_first,
-                in_tempo=not seen_last,
-                # What never came to the Collector cannot come to Tempo.
+                in_store=not seen_last,
+                # What never came to the Collector cannot be stored.
                 problem=f"at the Collector: {seen_first}"
                 if seen_first
-                else f"in Tempo: {seen_last}"
+                else f"in the trace store: {seen_last}"
                 if seen_last
                 else "",
             )

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 from af_otel_semconv import services
 
+from af_otel.backends.connect import connect
 from af_otel.backends.prometheus import Prometheus
-from af_otel.backends.tempo import Tempo
 from af_otel.local.view import NOTEBOOK, state_option
 from af_otel.verify import hops
 from af_otel.verify.collector import SpansFile
-from af_otel.verify.place import Cell
+from af_otel.verify.place import TRACE_STORE, Cell
 from af_otel.verify.user import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from af_otel.backends.spans import Span
+    from af_otel.backends.store import TraceStore
     from af_otel.local.facility import Facility
     from af_otel.verify.kernel import Kernel
     from af_otel.verify.visitor import Visitor
@@ -42,8 +43,8 @@ class LocalPlace:
     enters = "log in"
     notebook = NOTEBOOK
     hops: Sequence[hops.Hop] = hops.with_dask(services.DASK_SCHEDULER)
-    # They are sent every 1 and 5 s, and Tempo finds a trace two seconds later: what takes longer is
-    # not coming.
+    # Spans are sent every 1 s and metrics every 5 s, and a store finds a trace two seconds later:
+    # what takes longer is not coming.
     patience = 20.0
     poll = 0.3
 
@@ -52,7 +53,8 @@ class LocalPlace:
         self._facility = facility
         self._option = state_option(facility)
         self._spans = SpansFile(Path(facility.spans_file))
-        self.tempo = Tempo(facility.urls["tempo"])
+        self.store: TraceStore | None = connect(facility.trace_store, facility.urls["traces"])
+        self.unproven = ""
         self.prometheus = Prometheus(facility.urls["prometheus"])
         self._made = contextlib.ExitStack()
         self._user: User | None = None
@@ -118,7 +120,8 @@ class LocalPlace:
 
     def advice(self, about: str) -> str:
         """Which log to read."""
-        return f"read `af-otel logs {_LOGS.get(about, about)}{self._option}`"
+        log = self._facility.trace_store if about == TRACE_STORE else _LOGS.get(about, about)
+        return f"read `af-otel logs {log}{self._option}`"
 
     def look_at(self, session: str) -> str:
         """As anybody would."""

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 def wanted(
-    spans: Sequence[Span], cells: int, tasks: int, scheduler: str = services.DASK_SCHEDULER
+    spans: Sequence[Span] | None,
+    cells: int,
+    tasks: int,
+    scheduler: str = services.DASK_SCHEDULER,
+    facility: str = "",
 ) -> list[MetricProof]:
-    """What must have been counted by the very processes that the session's spans come from.
+    """Return what must have been counted by the processes that the session's spans come from.
 
     The kernel is the session's alone, so its count is exact; others may use the hub and Dask, too.
+    Where spans cannot be looked up (None), the counts are those of all of the facility's processes.
     """
     proofs = []
     done = [
@@ -33,13 +38,17 @@ def wanted(
         # As Prometheus has it: no dots, the unit spelt out; how often something was measured.
         # The instance is the resource's `service.instance.id`.
         series = instrument.name.replace(".", "_") + "_seconds_count"
-        instances = "|".join(sorted({span.instance for span in spans if span.service == service}))
+        if spans is None:
+            selector = f'job="{facility}/{service}"'
+        else:
+            instances = {span.instance for span in spans if span.service == service}
+            selector = f'instance=~"{"|".join(sorted(instances))}"'
         proofs.append(
             MetricProof(
                 metric=instrument.name,
-                promql=f'sum({series}{{instance=~"{instances}"}})',
+                promql=f"sum({series}{{{selector}}})",
                 expected=expected,
-                exact=instrument is metrics.CELL_DURATION,
+                exact=spans is not None and instrument is metrics.CELL_DURATION,
             )
         )
     return proofs

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from af_otel.backends.prometheus import Prometheus
     from af_otel.backends.spans import Span
-    from af_otel.backends.tempo import Tempo
+    from af_otel.backends.store import TraceStore
     from af_otel.verify.hops import Hop
     from af_otel.verify.kernel import Kernel
     from af_otel.verify.visitor import Visitor
 
 COLLECTOR = "collector"
-TEMPO = "tempo"
+TRACE_STORE = "trace store"
 PROMETHEUS = "prometheus"
 
 
@@ -39,7 +39,8 @@ class Place(Protocol):
     hops: Sequence[Hop]  # of a session here; known when `cells` has returned
     patience: float  # s; from the last cell to the last span and metric
     poll: float  # s; between two looks for them
-    tempo: Tempo
+    store: TraceStore | None  # None where it cannot be asked; `unproven` says why
+    unproven: str
     prometheus: Prometheus
 
     def enter(self, left: Callable[[], float], said: Callable[[str], None]) -> Visitor:
@@ -73,7 +74,7 @@ class Place(Protocol):
         """Whether the service's process is known to send nothing, however long it is waited for."""
 
     def advice(self, about: str) -> str:
-        """What to read about the service, or about `COLLECTOR`, `TEMPO` or `PROMETHEUS`."""
+        """What to read about the service, or about `COLLECTOR`, `TRACE_STORE` or `PROMETHEUS`."""
 
     def look_at(self, session: str) -> str:
         """What to give to `af-otel`, so that it shows a session."""

@@ -8,7 +8,7 @@ from af_otel_semconv import services
 
 from af_otel.errors import AfOtelError
 from af_otel.verify import counters
-from af_otel.verify.place import COLLECTOR, PROMETHEUS, TEMPO
+from af_otel.verify.place import COLLECTOR, PROMETHEUS, TRACE_STORE
 
 if TYPE_CHECKING:
     from af_otel.facility import Facility
@@ -42,7 +42,7 @@ class Pods:
         """The newest pod in which a service runs, or the Collector."""
         facility = self._facility
         found: list[Pod] = []
-        if about in {COLLECTOR, TEMPO, PROMETHEUS}:
+        if about in {COLLECTOR, TRACE_STORE, PROMETHEUS}:
             found = self._list([facility.namespace], {"app.kubernetes.io/name": counters.NAME})
         elif about == services.JUPYTERHUB:
             found = self._list([facility.hub.namespace], facility.hub.selector)
@@ -94,7 +94,7 @@ class Pods:
             return f"read the log of the pod of `{about}`: {error.what}"
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         lacks = ""
-        if about not in {COLLECTOR, TEMPO, PROMETHEUS} and not _annotation(pod, INJECTED):
+        if about not in {COLLECTOR, TRACE_STORE, PROMETHEUS} and not _annotation(pod, INJECTED):
             lacks = f"pod `{name}` was not injected, see `af-otel status`; "
         return f"{lacks}read `kubectl -n {namespace} logs {name}`" + (
             f", which ends:\n{said}" if said else ", which is empty"

@@ -1,4 +1,4 @@
-"""The facility's Tempo and Prometheus from here: by their address, or through the cluster's API."""
+"""The facility's trace store and Prometheus from here: by address, or through the cluster's API."""
 
 from __future__ import annotations
 
@@ -10,48 +10,73 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from af_otel.backends.connect import connect
 from af_otel.backends.http import Access
 from af_otel.backends.prometheus import Prometheus
-from af_otel.backends.tempo import Tempo
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.client import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from af_otel.backends.store import TraceStore
     from af_otel.facility import Facility
     from af_otel.facility.destinations import Endpoint, Tls
     from af_otel.kubernetes.client import Cluster
 
 _HTTPS = "https"
+_QUERIED = {
+    "destinations.traces.tempo": "Tempo's HTTP API, such as http://tempo.monitoring:3200",
+    "destinations.traces.jaeger": "Jaeger's query service, such as "
+    "http://jaeger-query.monitoring:16686",
+    "destinations.traces.otlp": "a query API that answers like Jaeger's or Tempo's, if it has one",
+    "destinations.metrics": "Prometheus, such as http://prometheus.monitoring:9090",
+}
+
+
+class NotQueryable(AfOtelError):
+    """The facility's file does not say where a signal can be looked up."""
 
 
 @contextlib.contextmanager
-def tempo(cluster: Cluster, facility: Facility) -> Iterator[Tempo]:
-    """The facility's Tempo, for as long as the context lasts."""
+def trace_store(cluster: Cluster, facility: Facility) -> Iterator[TraceStore]:
+    """Connect to the facility's trace store, for as long as the context lasts.
+
+    Raises
+    ------
+    NotQueryable
+        The facility's file does not say where traces are looked up.
+    """
     traces = facility.destinations.traces
-    with _reach(cluster, facility, "traces", traces.query, traces) as (url, access):
-        yield Tempo(url, access)
+    with _reach(cluster, facility, traces.field, traces.store.query, traces.store) as (url, access):
+        yield connect(traces.kind, url, access)
 
 
 @contextlib.contextmanager
 def prometheus(cluster: Cluster, facility: Facility) -> Iterator[Prometheus]:
-    """The facility's Prometheus, for as long as the context lasts."""
+    """Connect to the facility's Prometheus, for as long as the context lasts.
+
+    Raises
+    ------
+    NotQueryable
+        The facility's file does not say where metrics are looked up.
+    """
     metrics = facility.destinations.metrics
-    with _reach(cluster, facility, "metrics", metrics.query, metrics.remote_write) as found:
-        yield Prometheus(*found)
+    field, endpoint = "destinations.metrics", metrics.remote_write
+    with _reach(cluster, facility, field, metrics.query, endpoint) as (url, access):
+        yield Prometheus(url, access)
 
 
 @contextlib.contextmanager
 def _reach(
-    cluster: Cluster, facility: Facility, signal: str, query: str | None, endpoint: Endpoint | None
+    cluster: Cluster, facility: Facility, field: str, query: str | None, endpoint: Endpoint | None
 ) -> Iterator[tuple[str, Access]]:
     if query is None:
-        raise AfOtelError(
-            f"The facility's file does not say where {signal} are looked up",
-            where=f"`destinations.{signal}.query` is not set",
-            hint="set it to the address of "
-            + ("Tempo's HTTP API" if signal == "traces" else "Prometheus, without a path"),
+        signal = field.split(".")[1]
+        raise NotQueryable(
+            f"The facility's file does not say where {signal} can be looked up",
+            where=f"`{field}.query` is not set",
+            hint=f"set it to the address of {_QUERIED[field]}",
         )
     secrets = _Secrets(cluster, facility.namespace)
     parts = urlsplit(query)

@@ -41,13 +41,13 @@ class HopProof:
     seconds: float | None = None  # of its longest span
     pods: list[str] = field(default_factory=list)  # where there are pods
     at_collector: bool | None = None  # None where the Collector keeps no spans
-    in_tempo: bool = False
+    in_store: bool = False
     problem: str = ""
 
     @property
     def proven(self) -> bool:
         """Whether all saw it, and its links are right."""
-        return self.at_collector is not False and self.in_tempo and not self.problem
+        return self.at_collector is not False and self.in_store and not self.problem
 
 
 @dataclass
@@ -80,7 +80,9 @@ class Report:
     hops: list[HopProof] = field(default_factory=list)
     metrics: list[MetricProof] = field(default_factory=list)
     processes: int = 0
+    store: str = ""  # the name of the trace store
     collector: str = ""  # what it counted meanwhile, where it keeps no spans
+    unproven: str = ""  # what could not be looked up, and why
     seconds: float = 0.0
     broken: str = ""  # the first hop that is
     error: AfOtelError | None = None
@@ -112,7 +114,9 @@ class Report:
             "result": self.result or None,
             "seconds": round(self.seconds, 3),
             "processes": self.processes,
+            "store": self.store or None,
             "collector": self.collector or None,
+            "unproven": self.unproven or None,
             "steps": [
                 {
                     "name": step.name,

@@ -14,12 +14,13 @@ from opentelemetry.baggage import get_baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
-from af_otel.backends.http import NotReachable, Refused
+from af_otel.backends.find import session_spans
+from af_otel.backends.http import BackendError
 from af_otel.errors import AfOtelError
 from af_otel.verify import hops, metrics
 from af_otel.verify.interrupts import held_off
 from af_otel.verify.kernel import Kernel
-from af_otel.verify.place import COLLECTOR, PROMETHEUS, TEMPO
+from af_otel.verify.place import COLLECTOR, PROMETHEUS, TRACE_STORE
 from af_otel.verify.report import Report, Step
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ class Verification:
     def __init__(self, place: Place, timeout: float, changed: Callable[[Report], None]) -> None:
         steps = (place.enters, _SPAWN, _KERNEL, _CELLS, _SPANS, _METRICS, _CLEAN_UP)
         self.report = Report(place.name, steps=[Step(name) for name in steps])
+        self.report.store = place.store.name if place.store else ""
+        self.report.unproven = place.unproven
         self._place = place
         self._changed = changed
         self._began, self._began_at = time.monotonic(), time.time()
         self._deadline = self._began + timeout
-        self._spans: list[Span] = []
+        self._spans: list[Span] | None = None
         self._cells = 0
         self._tasks = 0
 
@@ -130,18 +133,21 @@ class Verification:
         every = place.at_collector()
         report.session = report.session or place.session("")
         at_collector = None if every is None else hops.of_session(every, report.session)
-        in_tempo = []
+        if place.store is None:
+            self._find_no_spans(step)
+            return
+        in_store: list[Span] = []
         if report.session and every != []:
-            in_tempo = place.tempo.session(report.session, start=self._began_at)
+            in_store, _ = session_spans(place.store, report.session, start=self._began_at)
         report.hops = hops.prove(
-            place.hops, at_collector, in_tempo, report.session, self._cells, place.misplaced
+            place.hops, at_collector, in_store, report.session, self._cells, place.misplaced
         )
-        report.processes = hops.processes(in_tempo)
+        report.processes = hops.processes(in_store)
         step.detail = (
-            f"{len(in_tempo)} in {len({span.trace_id for span in in_tempo})} traces "
+            f"{len(in_store)} in {len({span.trace_id for span in in_store})} traces "
             f"from {report.processes} processes"
         )
-        self._spans = in_tempo
+        self._spans = in_store
         broken = next((hop for hop in report.hops if not hop.proven), None)
         fewest = hops.fewest_processes(place.hops)
         if broken is None and report.processes >= fewest:
@@ -158,13 +164,23 @@ class Verification:
                 where=f"`service.instance.id` of session `{report.session}`",
                 hint=f"look at them: `af-otel {place.look_at(report.session)}`",
             )
-        lost_behind = broken.at_collector or (in_tempo == [] and broken.at_collector is None)
+        lost_behind = broken.at_collector or (in_store == [] and broken.at_collector is None)
         raise _NotYet(
             broken.span,
             broken.problem[0].upper() + broken.problem[1:],
             where=f"session `{report.session}`" if report.session else "no session's id anywhere",
-            about=TEMPO if lost_behind and report.session else broken.service,
+            about=TRACE_STORE if lost_behind and report.session else broken.service,
         )
+
+    def _find_no_spans(self, step: Step) -> None:
+        """Check what can be known of a store that cannot be asked: that the Collector has spans."""
+        place = self._place
+        if not place.heard():
+            raise _NotYet(
+                COLLECTOR, "No span has arrived at the Collector", where=place.collector()
+            )
+        self.report.collector = place.collector()
+        step.detail = "the Collector has received some; the trace store cannot be asked"
 
     def _find_metrics(self, step: Step) -> None:
         prometheus = self._place.prometheus
@@ -172,7 +188,9 @@ class Verification:
             scheduler = next(
                 (hop.service for hop in self._place.hops if hop.span == spans.COMPUTE_GRAPH), ""
             )
-            self.report.metrics = metrics.wanted(self._spans, self._cells, self._tasks, scheduler)
+            self.report.metrics = metrics.wanted(
+                self._spans, self._cells, self._tasks, scheduler, self._place.name
+            )
         if metrics.look(prometheus, self.report.metrics, self._began_at):
             step.detail = f"{len(self.report.metrics)} have counted it"
             return
@@ -191,8 +209,8 @@ class Verification:
             while True:
                 try:
                     look(step)
-                except (NotReachable, Refused) as error:
-                    hop = {"Tempo": TEMPO, "Prometheus": PROMETHEUS}[error.server]
+                except BackendError as error:
+                    hop = PROMETHEUS if error.server == "Prometheus" else TRACE_STORE
                     missing = _NotYet(hop, error.what, where=error.where, about=hop)
                 except _NotYet as error:
                     missing = error

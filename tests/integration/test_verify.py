@@ -43,7 +43,7 @@ def proven(facility):
 
 
 def test_every_hop_of_a_session_is_proven(proven):
-    """From the spawn to the Dask workers, at the Collector and in Tempo."""
+    """From the spawn to the Dask workers, at the Collector and in the trace store."""
     assert proven["ok"]
     assert proven["broken"] is None
     counts = {hop["span"]: hop["count"] for hop in proven["hops"]}
