@@ -8,14 +8,22 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from af_otel.backends.connect import connect
+from af_otel.backends.find import session_spans
+from af_otel.backends.store import DAY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from af_otel.backends.spans import Span
+    from af_otel.backends.store import TraceStore
 
 ROOT = Path(__file__).parents[1]
 AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
@@ -36,6 +44,15 @@ class LocalFacility:
     @property
     def urls(self) -> dict[str, str]:
         return self.info["urls"]
+
+    @property
+    def store(self) -> TraceStore:
+        """The trace store, as `af-otel trace` asks it."""
+        return connect(self.info["trace_store"], self.urls["traces"])
+
+    def session(self, session_id: str) -> list[Span]:
+        """The spans of a session's traces, as far as they are stored."""
+        return session_spans(self.store, session_id, start=time.time() - DAY)[0]
 
     @property
     def spans_file(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, NoReturn
 
@@ -11,9 +12,14 @@ from af_otel.cli._local import STOPPED, JsonOption, StateOption, console, write_
 from af_otel.errors import AfOtelError
 from af_otel.local import control, view
 from af_otel.local.facility import Facility
+from af_otel.local.options import Options, TraceLimits
 from af_otel.local.state import State
 
 INTERRUPTED = 130
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_MOST_HOURS = 10 * 366 * 24
+_LEAST_BYTES = 100 * 10**6  # of an empty Jaeger's files
 
 
 def up(
@@ -31,15 +37,28 @@ def up(
             "Ports not named are the usual ones, or the next that are free.",
         ),
     ] = None,
+    retention: Annotated[
+        str, typer.Option(metavar="TIME", help="How long traces are kept, such as 12h or 30d.")
+    ] = "30d",
+    trace_disk: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Room for Jaeger's traces on the disk, such as 500MB or 4GB. When they take more, "
+            "all of them are deleted.",
+        ),
+    ] = "4GB",
 ) -> None:
-    """Start JupyterHub, Dask, Collector, Prometheus and Tempo on this machine, all traced.
+    """Start JupyterHub, Dask, Collector, Prometheus and Jaeger on this machine, all traced.
+
+    Where the machine has a Tempo, that is started instead of Jaeger.
 
     Ctrl-C stops everything; with --detach, af-otel down does.
 
     If it runs already, its addresses are shown, and services that died are started again.
     """
     place = State.at(state)
-    ports = _ports(port or [])
+    options = Options(_ports(port or []), TraceLimits(_hours(retention), _bytes(trace_disk)))
     place.prepare()
     screen = console()
     with view.View(screen, foreground=not detach) as shown:
@@ -58,7 +77,7 @@ def up(
             shown.say(f"Starting a facility in {place.directory}")
             start = control.detach if detach else control.supervise
             try:
-                facility = start(place, ports, changed)
+                facility = start(place, options, changed)
             except KeyboardInterrupt:
                 shown.say(STOPPED)
                 raise typer.Exit(INTERRUPTED) from None
@@ -105,3 +124,25 @@ def _ports(options: list[str]) -> dict[str, int]:
             raise typer.BadParameter(f"`{option}` is not NAME=PORT", param_hint="--port")
         ports[name] = int(number)
     return ports
+
+
+def _hours(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,6})([hdw])", text)
+    hours = int(match[1]) * _HOURS[match[2]] if match else 0
+    if not 1 <= hours <= _MOST_HOURS:
+        raise typer.BadParameter(
+            f"`{text}` is not a time such as 12h, 30d or 4w, of at most ten years",
+            param_hint="--retention",
+        )
+    return hours
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(rf"(\d{{1,9}}) ?({'|'.join(_BYTES)})", text)
+    size = int(match[1]) * _BYTES[match[2]] if match else 0
+    if size < _LEAST_BYTES:
+        raise typer.BadParameter(
+            f"`{text}` is not a size such as 500MB or 4GB, of at least 100MB",
+            param_hint="--trace-disk",
+        )
+    return size

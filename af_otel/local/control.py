@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -17,8 +16,9 @@ from af_otel.local.facility import START_AGAIN, Facility
 from af_otel.local.logs import tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from af_otel.local.options import Options
     from af_otel.local.state import State
 
 POLL = 0.1
@@ -45,7 +45,7 @@ def require(state: State) -> Facility:
 
 
 def supervise(
-    state: State, ports: Mapping[str, int], changed: Callable[[Facility], None]
+    state: State, options: Options, changed: Callable[[Facility], None]
 ) -> Facility | None:
     """Run a facility in this process until it is told to stop; None if another runs there.
 
@@ -59,7 +59,7 @@ def supervise(
     lock = state.lock()
     if lock is None:
         return None
-    chosen = Ports(dict(ports))
+    chosen = Ports(dict(options.ports))
     try:
         for log in state.logs.iterdir():
             # One start's logs, and those of the one before it.
@@ -67,7 +67,7 @@ def supervise(
                 log.replace(log.with_suffix(".log.old"))
         # What the last supervisor could not end, as it was killed with its guardian.
         processes.sweep(str(state.directory), patience=3)
-        plan = services.plan(state, chosen, payload.cached())
+        plan = services.plan(state, chosen, payload.cached(), options.traces)
         return Supervisor(plan, changed).run()
     except AfOtelError as error:
         failed = Facility(state.name, str(state.directory), os.getpid(), time.time(), "failed")
@@ -79,13 +79,11 @@ def supervise(
         lock.release()
 
 
-def detach(
-    state: State, ports: Mapping[str, int], changed: Callable[[Facility], None]
-) -> Facility | None:
+def detach(state: State, options: Options, changed: Callable[[Facility], None]) -> Facility | None:
     """Run a facility in a process of its own; return when it is ready, or has failed to be."""
     with state.supervisor_log.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "af_otel.local", str(state.directory), json.dumps(dict(ports))],
+            [sys.executable, "-m", "af_otel.local", str(state.directory), options.as_json()],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -57,6 +57,7 @@ class Facility:
     services: dict[str, ServiceStatus] = field(default_factory=dict)
     hub: dict[str, str] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
+    trace_store: str = ""  # the kind of store at `urls["traces"]`, as `backends.connect` takes it
     spans_file: str = ""
     payload: str = ""
     notes: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Grafana, where this machine has one: data sources and dashboards, provisioned."""
+"""Grafana of the local facility, if this machine has one: data sources and dashboards."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grafana:
-    """A Grafana to start: its binary, and the home with its own files."""
+    """A Grafana to start: its binary, and the home directory with its files."""
 
     binary: Path
     home: Path
 
     def command(self, directory: Path, urls: Mapping[str, str]) -> tuple[str, ...]:
-        """The command, once `directory` holds what it is to show."""
+        """Write data sources and dashboards into `directory`, and return the command.
+
+        `urls` are the addresses of the query APIs by kind: `prometheus`, and `tempo` or `jaeger`.
+        """
         provision(directory, urls)
         server = ("server",) if self.binary.name == "grafana" else ()
         return (str(self.binary), *server, "--homepath", str(self.home))
 
     def env(self, directory: Path, port: int) -> dict[str, str]:
-        """Its settings: no login, for only this machine reaches it, and no word to the outside."""
+        """Return its settings: no login, as only this machine reaches it, and no calls home."""
         return {
             "GF_PATHS_DATA": str(directory / "data"),
             "GF_PATHS_LOGS": str(directory / "logs"),
@@ -41,19 +44,19 @@ class Grafana:
 
 
 def find() -> Grafana | None:
-    """The Grafana of this machine, if it has one; a setting that names none is an error."""
+    """Return the Grafana of this machine, or None; a setting that names no Grafana is an error."""
     try:
         binary = servers.find("grafana").path.resolve()
     except servers.ServerNotFound:
         return None
-    # The archive has `bin/` in its home; a Linux package has them apart.
+    # In the archive, `bin/` is in the home directory; a Linux package separates them.
     homes = (binary.parents[1], Path("/usr/share/grafana"))
     home = next((home for home in homes if (home / "conf" / "defaults.ini").is_file()), None)
     return Grafana(binary, home) if home is not None else None
 
 
 def provision(directory: Path, urls: Mapping[str, str]) -> None:
-    """Write what it is to show into `directory`."""
+    """Write data sources and dashboards into `directory`; for `urls`, see `Grafana.command`."""
     for name, content in provisioned(str(directory), urls).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ USUAL = {
     "collector": (4318, "the Collector"),
     "collector-grpc": (4317, "the Collector (gRPC)"),
     "prometheus": (9090, "Prometheus"),
+    "jaeger": (16686, "Jaeger"),
     "tempo": (3200, "Tempo"),
     "grafana": (3000, "Grafana"),
     "page": (8088, "the page of the sessions"),
@@ -39,6 +40,7 @@ USUAL = {
     "hub-proxy": (8001, ""),
     "collector-health": (13133, ""),
     "collector-metrics": (8888, ""),
+    "jaeger-otlp": (4418, ""),
     "tempo-grpc": (9095, ""),
     "tempo-otlp": (4418, ""),
     "tempo-otlp-grpc": (4417, ""),
@@ -57,6 +59,11 @@ class Service:
 
     It starts when all it `needs` are ready, and is stopped when all that need or feed it have
     ended: so nothing loses the last it had to say.
+
+    Parameters
+    ----------
+    data, disk
+        A directory of its own that may take so many bytes; with more, it is emptied.
     """
 
     name: str
@@ -68,6 +75,8 @@ class Service:
     needs: tuple[str, ...] = ()
     feeds: tuple[str, ...] = ()
     patience: float = 5  # Seconds from SIGTERM to SIGKILL.
+    data: Path | None = None
+    disk: int = 0
 
 
 @dataclass
@@ -79,6 +88,7 @@ class Plan:
     injected: Path
     services: list[Service] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+    trace_store: str = ""  # the kind of store at `urls["traces"]`
     notes: list[str] = field(default_factory=list)
 
     def choose_ports(self, without: Container[str] = ()) -> None:

@@ -9,8 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
-from af_otel.local import files, grafana, probes, servers
+from af_otel.local import files, grafana, probes, servers, trace_store
 from af_otel.local.hub import SETTINGS
+from af_otel.local.options import TraceLimits
 from af_otel.local.plan import USUAL, Plan, Service
 from af_otel.local.ports import HOST, Ports
 
@@ -23,8 +24,8 @@ WORKERS = ("dask-worker-1", "dask-worker-2")
 WORKER_MEMORY = "1GiB"
 
 
-def plan(state: State, ports: Ports, injected: Path) -> Plan:
-    """Find the servers and choose the ports of a facility."""
+def plan(state: State, ports: Ports, injected: Path, limits: TraceLimits | None = None) -> Plan:
+    """Find the servers and choose the ports of a facility; `limits` are those of its traces."""
     _require("jupyterhub", "jupyterlab", "ipykernel", "distributed", "bokeh")
     unknown = [name for name in ports.wanted if name not in USUAL]
     if unknown:
@@ -35,8 +36,12 @@ def plan(state: State, ports: Ports, injected: Path) -> Plan:
         )
     made = Plan(state, ports, injected)
     found = grafana.find()
-    made.choose_ports(without=() if found else ("grafana",))
-    _telemetry(made)
+    store = trace_store.find()
+    unused = [
+        port for kind, used in trace_store.PORTS.items() if kind != store.name for port in used
+    ]
+    made.choose_ports(without=[*unused, *(() if found else ("grafana",))])
+    _telemetry(made, store, limits or TraceLimits())
     _dask(made)
     _hub(made)
     if found is None:
@@ -57,12 +62,13 @@ def _require(*modules: str) -> None:
         )
 
 
-def _telemetry(made: Plan) -> None:
+def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
+    made.trace_store = store.name
     made.urls |= {
         "collector_otlp": f"http://{made.address('collector')}",
         "collector_metrics": f"http://{made.address('collector-metrics')}/metrics",
         "prometheus": f"http://{made.address('prometheus')}",
-        "tempo": f"http://{made.address('tempo')}",
+        "traces": f"http://{made.address(store.name)}",
     }
     config = files.collector_config()
     made.services += [
@@ -83,12 +89,12 @@ def _telemetry(made: Plan) -> None:
                 "AF_OTEL_HEALTH": made.address("collector-health"),
                 "AF_OTEL_SELF_METRICS_PORT": str(made.port("collector-metrics")),
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
-                "AF_OTEL_TEMPO_OTLP": f"http://{made.address('tempo-otlp')}",
+                "AF_OTEL_TRACES_OTLP": f"http://{made.address(f'{store.name}-otlp')}",
                 "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
                 "AF_OTEL_FACILITY": made.state.name,
                 "AF_OTEL_SCRAPE_TARGETS": str(_targets(made) / "*.json"),
             },
-            feeds=("prometheus", "tempo"),
+            feeds=("prometheus", store.name),
         ),
         Service(
             "prometheus",
@@ -104,27 +110,7 @@ def _telemetry(made: Plan) -> None:
             ready=probes.http(made.port("prometheus"), "/-/ready"),
             env=made.base_env(),
         ),
-        Service(
-            "tempo",
-            (
-                str(servers.find("tempo").path),
-                f"-config.file={files.config('tempo.yaml')}",
-                "-config.expand-env=true",
-            ),
-            url=made.urls["tempo"],
-            port=made.port("tempo"),
-            ready=probes.http(made.port("tempo"), "/ready"),
-            env={
-                **made.base_env(),
-                "AF_OTEL_TEMPO_HTTP_PORT": str(made.port("tempo")),
-                "AF_OTEL_TEMPO_GRPC_PORT": str(made.port("tempo-grpc")),
-                "AF_OTEL_TEMPO_OTLP_HTTP": made.address("tempo-otlp"),
-                "AF_OTEL_TEMPO_OTLP_GRPC": made.address("tempo-otlp-grpc"),
-                "AF_OTEL_TEMPO_DATA": str(made.directory("tempo")),
-            },
-            # All ends at once but the query frontend, which waits for a querier that has gone.
-            patience=1.5,
-        ),
+        trace_store.service(made, store, limits),
     ]
 
 
@@ -228,7 +214,13 @@ def _grafana(made: Plan, found: grafana.Grafana) -> None:
     made.services.append(
         Service(
             "grafana",
-            found.command(directory, made.urls),
+            found.command(
+                directory,
+                {
+                    "prometheus": made.urls["prometheus"],
+                    made.trace_store: made.urls["traces"],
+                },
+            ),
             url=made.urls["grafana"],
             port=made.port("grafana"),
             ready=probes.http(made.port("grafana"), "/api/health"),
@@ -238,7 +230,7 @@ def _grafana(made: Plan, found: grafana.Grafana) -> None:
 
 
 def _page(made: Plan) -> None:
-    """What shows the sessions in a browser; it is there also while what it asks is not."""
+    """Add what shows the sessions in a browser; it runs also while the servers it asks do not."""
     made.urls["page"] = f"http://{made.address('page')}"
     elsewhere = (("JupyterHub", "hub"), ("Grafana", "grafana"), ("Dask", "dask_dashboard"))
     links = [f"{title}={made.urls[key]}" for title, key in elsewhere if key in made.urls]
@@ -247,7 +239,8 @@ def _page(made: Plan) -> None:
             "page",
             (
                 *(sys.executable, "-m", "af_otel.page", "--port", str(made.port("page"))),
-                *("--tempo", made.urls["tempo"], "--prometheus", made.urls["prometheus"]),
+                *("--store", f"{made.trace_store}={made.urls['traces']}"),
+                *("--prometheus", made.urls["prometheus"]),
                 *("--facility", made.state.name),
                 *(word for link in links for word in ("--link", link)),
             ),

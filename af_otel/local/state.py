@@ -15,7 +15,7 @@ from af_otel.errors import AfOtelError
 
 MARKER = ".af-otel-facility"
 MARKER_TEXT = "The state of an `af-otel up` facility; `af-otel down --purge` removes it.\n"
-ENOUGH = 200_000_000  # A Tempo, a Prometheus and a JupyterHub that have just started, twice.
+ENOUGH = 200_000_000  # bytes; Jaeger, Prometheus and a JupyterHub that have just started, twice
 
 
 def default_directory() -> Path:

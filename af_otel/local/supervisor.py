@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from af_otel.local import processes
+from af_otel.local import disk, processes
 from af_otel.local.facility import START_AGAIN, Facility, ServiceStatus
 from af_otel.local.guardian import Guardian
 from af_otel.local.logs import tail
@@ -17,11 +17,13 @@ from af_otel.local.logs import tail
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from af_otel.local.plan import Plan, Service
 
 READY_WITHIN = 90.0  # A cold disk and one busy core; on an idle machine it is a few seconds.
 PROBE_EVERY = 0.1
+DISK_EVERY = 30.0  # seconds; at 20,000 spans/s, 200 MB more
 TICK = 0.1  # While it starts or stops, somebody may be watching the seconds.
 LAST_LINES, LINE_LENGTH = 12, 400  # Enough to see what it was; the log has the rest.
 # What a log says when it is not the service's own fault, and what helps.
@@ -64,12 +66,14 @@ class Supervisor:
             },
             hub=plan.hub,
             urls=plan.urls,
+            trace_store=plan.trace_store,
             spans_file=str(plan.state.spans_file),
             payload=str(plan.injected),
             notes=plan.notes,
         )
         self._moved = asyncio.Event()
         self._stopping = False
+        self._emptied: set[str] = set()
         self._services = {service.name: service for service in plan.services}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._changed = changed
@@ -103,7 +107,7 @@ class Supervisor:
         starts: list[asyncio.Task[bool]] = []
         self._publish()
         starts += [asyncio.create_task(self._bring_up(service)) for service in self.plan.services]
-        ticks = asyncio.create_task(self._tick())
+        watches = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch_disk())]
         try:
             if await self._all_ready(starts):
                 self.facility.phase = "ready"
@@ -116,13 +120,44 @@ class Supervisor:
             for start in starts:
                 start.cancel()
             await self._stop_all()
-            ticks.cancel()
+            for watch in watches:
+                watch.cancel()
 
     async def _tick(self) -> None:
         while True:
             if self.facility.phase != "ready":
                 self._changed(self.facility)
             await asyncio.sleep(TICK)
+
+    async def _watch_disk(self) -> None:
+        """Empty the data of a service that takes more room than it may, and start it again."""
+        while True:
+            await asyncio.sleep(DISK_EVERY)
+            for service in self.plan.services:
+                status = self.facility.services[service.name]
+                if service.data is None or status.state != "ready":
+                    continue
+                if await asyncio.to_thread(disk.used, service.data) > service.disk:
+                    await self._empty(service, service.data)
+
+    async def _empty(self, service: Service, data: Path) -> None:
+        process = self._running.get(service.name)
+        if process is None:
+            return
+        status = self.facility.services[service.name]
+        status.state = "waiting"
+        self._emptied.add(service.name)  # its end is no failure
+        self._publish()
+        process.kill()  # what it would still write is deleted in any case
+        await self._until(lambda: service.name not in self._running)
+        await asyncio.to_thread(disk.empty, data)
+        self.facility.notes.append(
+            f"{time.strftime('%Y-%m-%d %H:%M')}: the data of `{service.name}` took more than "
+            f"{service.disk / 1e9:g} GB and was deleted; `--trace-disk` allows it more"
+        )
+        self._emptied.discard(service.name)
+        if not self._stopping:
+            await self._bring_up(service)
 
     async def _all_ready(self, starts: list[asyncio.Task[bool]]) -> bool:
         """Whether every service came up, as soon as that is known."""
@@ -180,7 +215,9 @@ class Supervisor:
             del self._running[name]
             status = self.facility.services[name]
             status.ended, status.pid = processes.ended(code), None
-            if self._stopping or status.state == "dead":
+            if name in self._emptied:
+                self._publish()
+            elif self._stopping or status.state == "dead":
                 status.state = "dead" if status.state == "dead" else "stopped"
                 self._publish()
             else:

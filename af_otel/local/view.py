@@ -38,7 +38,7 @@ PLACES = (
     ("Sessions", "page", "their traces, and what runs, in the browser"),
     ("Grafana", "grafana", "dashboards"),
     ("Dask", "dask_dashboard", "its dashboard"),
-    ("Tempo", "tempo", "traces (HTTP API)"),
+    ("", "traces", "traces (HTTP API)"),  # called after the kind of store
     ("Prometheus", "prometheus", "metrics (HTTP API)"),
     ("Collector", "collector_otlp", "OTLP over HTTP"),
 )
@@ -200,7 +200,8 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     places = _grid()
     for title, key, what in PLACES:
         if key in facility.urls:
-            places.add_row(Text(title, style="bold"), Text(facility.urls[key]), Text(what))
+            heading = title or facility.trace_store.capitalize()
+            places.add_row(Text(heading, style="bold"), Text(facility.urls[key]), Text(what))
     hub, option = facility.hub, state_option(facility)
     steps = _grid()
     steps.add_row("1.", Text(f"Open {hub['url']}/hub/user-redirect/lab/tree/{NOTEBOOK}"))

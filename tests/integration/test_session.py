@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from af_otel.backends.prometheus import Prometheus
-from af_otel.backends.tempo import Tempo
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
 from browser import running_browser
@@ -26,8 +25,8 @@ pytestmark = pytest.mark.facility
 
 
 @pytest.fixture
-def tempo(facility):
-    return Tempo(facility.urls["tempo"])
+def stored(facility):
+    return facility.session
 
 
 @pytest.fixture
@@ -64,11 +63,11 @@ def session_id(kernel):
     return re.search(r"session\.id=(\w+)", carried)[1]
 
 
-def session_when(tempo, session, enough, what):
+def session_when(stored, session, enough, what):
     """All spans of a session, once `enough` says yes to them."""
 
     def look():
-        spans = tempo.session(session)
+        spans = stored(session)
         return spans if enough(spans) else None
 
     return wait_for(look, what, timeout=60)
@@ -91,10 +90,10 @@ def whole(spans):
     return all(not span.parent_id or span.parent_id in ended for span in spans)
 
 
-def story_when(tempo, session, enough, what):
+def story_when(stored, session, enough, what):
     """All spans of a session with Dask cells, once `enough` says yes and none is on its way."""
     return session_when(
-        tempo, session,
+        stored, session,
         lambda spans: all(named(spans, name) for name in STORY) and whole(spans) and enough(spans),
         what,
     )  # fmt: skip
@@ -130,9 +129,9 @@ def assert_one_story(spans):
 
 @pytest.mark.browser
 def test_a_browser_runs_the_example_and_its_session_is_one_story(
-    facility, browsing_user, tempo, tmp_path
+    facility, browsing_user, stored, tmp_path
 ):
-    """Log in, open JupyterLab, run all cells of the notebook: all of it is in Tempo, linked."""
+    """Log in, open JupyterLab, run all cells of the notebook: all of it is stored, linked."""
     began = time.time()
     with running_browser() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 900})
@@ -153,9 +152,11 @@ def test_a_browser_runs_the_example_and_its_session_is_one_story(
         assert page.locator(".jp-RenderedText[data-mime-type*=stderr]").count() == 0
 
     spawned = wait_for(
-        lambda: tempo.search('{ name = "spawn server" }', start=began), "the spawn", timeout=60
+        lambda: facility.store.spans("jupyterhub", "spawn server", start=began),
+        "the spawn",
+        timeout=60,
     )
-    session = tempo.trace(spawned[-1].trace_id)[0].attributes["session.id"]
+    session = spawned[-1].session
     cells = len(
         [
             c
@@ -164,12 +165,12 @@ def test_a_browser_runs_the_example_and_its_session_is_one_story(
         ]
     )
     spans = story_when(
-        tempo, session, lambda spans: len(named(spans, "run cell")) == cells, f"{cells} cells"
+        stored, session, lambda spans: len(named(spans, "run cell")) == cells, f"{cells} cells"
     )
     assert_one_story(spans)
 
 
-def test_two_users_at_once_are_two_sessions(visit, tempo):
+def test_two_users_at_once_are_two_sessions(visit, stored):
     """Their cells, computed at the same time on the same Dask, are told apart."""
     sessions = {}
 
@@ -193,7 +194,7 @@ def test_two_users_at_once_are_two_sessions(visit, tempo):
         thread.join()
     assert len(set(sessions.values())) == 2
     for session in sessions.values():
-        spans = story_when(tempo, session, bool, "both computations")
+        spans = story_when(stored, session, bool, "both computations")
         assert_one_story(spans)
         assert len({span.attributes["user.hash"] for span in spans}) == 1
 
@@ -207,7 +208,7 @@ with trace.get_tracer("user").start_as_current_span("my analysis"):
 """
 
 
-def test_a_script_in_a_terminal_belongs_to_its_session(visit, tempo):
+def test_a_script_in_a_terminal_belongs_to_its_session(visit, stored):
     """What a cell starts with `!` is in the session, and not in the trace of the kernel's start."""
     user = visit("script")
     with Kernel(user, "Untitled.ipynb", "python3") as kernel:
@@ -217,7 +218,7 @@ def test_a_script_in_a_terminal_belongs_to_its_session(visit, tempo):
         assert outcome.text.split() == ["6"]
         kernel.shut_down()
     spans = session_when(
-        tempo, session,
+        stored, session,
         lambda spans: named(spans, "worker share") and whole(spans), "the script's computation",
     )  # fmt: skip
     (analysis,) = named(spans, "my analysis")
@@ -239,7 +240,7 @@ with Client() as client:
 """
 
 
-def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit, tempo):
+def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit, stored):
     """Same results, no word in the output; when the Collector is back, later spans arrive."""
     user = visit("nocollector")
     with Kernel(user, "Untitled.ipynb", "python3") as kernel:
@@ -253,7 +254,7 @@ def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit
 
         def later_spans_arrive():
             kernel.run("'later'", 60)
-            spans = tempo.session(session)
+            spans = stored(session)
             counts = {
                 s.attributes.get("jupyter.cell.execution_count") for s in named(spans, "run cell")
             }
@@ -263,7 +264,7 @@ def test_a_notebook_does_not_notice_that_the_collector_is_killed(facility, visit
         kernel.shut_down()
 
 
-def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
+def test_the_last_cell_of_a_killed_kernel_is_seen(visit, stored):
     """`kill -9` leaves no time for a word; the trace shows the cell as what was open, and why it
     ended.
     """
@@ -274,12 +275,12 @@ def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
         stopped = threading.Thread(target=lambda: _ignore(kernel, "import time; time.sleep(600)"))
         stopped.start()
         session_when(
-            tempo, session,
+            stored, session,
             lambda spans: any(s.pending_for and s.name == "run cell" for s in spans), "the cell",
         )  # fmt: skip
         os.kill(pid, signal.SIGKILL)
         spans = session_when(
-            tempo, session, lambda spans: named(spans, "execute cell"), "the end of the cell"
+            stored, session, lambda spans: named(spans, "execute cell"), "the end of the cell"
         )
         (cell,) = named(spans, "execute cell")
         assert cell.attributes["jupyter.cell.status"] == "died"
@@ -288,7 +289,7 @@ def test_the_last_cell_of_a_killed_kernel_is_seen(visit, tempo):
         assert (marker.parent_id, marker.trace_id) == (cell.span_id, cell.trace_id)
         assert not named(spans, "run cell")
         died = session_when(
-            tempo, session, lambda spans: named(spans, "kernel died"), "the kernel's death"
+            stored, session, lambda spans: named(spans, "kernel died"), "the kernel's death"
         )
         (death,) = named(died, "kernel died")
         assert death.attributes["jupyter.kernel.exit_code"] == -9
@@ -324,7 +325,7 @@ with tracer.start_as_current_span("user work") as span:
 """
 
 
-def test_no_secret_is_stored_anywhere(facility, visit, tempo):
+def test_no_secret_is_stored_anywhere(facility, visit, stored):
     """Canaries in tokens, cookies, OAuth codes, cells, outputs and exceptions are in no answer and
     no file.
     """
@@ -354,8 +355,8 @@ def test_no_secret_is_stored_anywhere(facility, visit, tempo):
         assert kernel.run(dask, 60).status == "ok"
         kernel.shut_down()
     secrets = {*CANARIES.values(), *user_secrets(user)}
-    session_when(tempo, session, lambda spans: named(spans, "user work"), "the user's own span")
-    session_when(tempo, session, lambda spans: named(spans, "worker share"), "the computation")
+    session_when(stored, session, lambda spans: named(spans, "user work"), "the user's own span")
+    session_when(stored, session, lambda spans: named(spans, "worker share"), "the computation")
 
     for where, text in everything_stored(facility):
         for secret in secrets:
@@ -370,9 +371,22 @@ def user_secrets(user):
     }
 
 
-def everything_stored(facility):
-    """All that Tempo and Prometheus answer, and the Collector's files."""
-    tempo, prometheus = facility.urls["tempo"], facility.urls["prometheus"]
+def jaeger_answers(jaeger):
+    """Every trace and operation of every service."""
+    services = httpx.get(f"{jaeger}/api/v3/services", timeout=30).json()["services"]
+    assert services
+    for service in services:
+        for path, asked in (
+            ("/api/traces", {"service": service, "limit": 10_000, "raw": "true"}),
+            ("/api/v3/operations", {"service": service}),
+        ):
+            answer = httpx.get(jaeger + path, params=asked, timeout=60)
+            assert answer.is_success
+            yield f"{path} {asked}", answer.text
+
+
+def tempo_answers(tempo):
+    """Every trace, and every value of every attribute."""
     found = httpx.get(f"{tempo}/api/search", params={"q": "{}", "limit": 1000}, timeout=30)
     assert found.json()["traces"]
     for trace in found.json()["traces"]:
@@ -382,6 +396,14 @@ def everything_stored(facility):
         for name in tag.get("tags", ()):
             url = f"{tempo}/api/v2/search/tag/{tag['name']}.{name}/values"
             yield url, httpx.get(url, timeout=30).text
+
+
+def everything_stored(facility):
+    """All that the trace store and Prometheus answer, and the Collector's files."""
+    yield from (tempo_answers if facility.info["trace_store"] == "tempo" else jaeger_answers)(
+        facility.urls["traces"]
+    )
+    prometheus = facility.urls["prometheus"]
     for query in ("series?match[]={__name__!=''}", "metadata", "labels",
                   "query_exemplars?query={__name__!=''}&start=0&end=9999999999"):  # fmt: skip
         url = f"{prometheus}/api/v1/{query}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.facility
 
 SERVICES = {
-    "collector", "prometheus", "tempo", "jupyterhub",
+    "collector", "prometheus", "jaeger", "jupyterhub",
     "dask-scheduler", "dask-worker-1", "dask-worker-2", "page",
 }  # fmt: skip
 
@@ -150,22 +150,22 @@ def test_what_the_services_say_of_themselves_is_scraped(own):
 
 def test_a_service_that_dies_is_named_and_a_second_up_starts_it_again(own):
     """By itself nothing is started again; the others go on."""
-    victim = own.pid("tempo")
+    victim = own.pid("jaeger")
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: own.now()["services"]["tempo"]["state"] == "dead", "the death to be seen")
+    wait_for(lambda: own.now()["services"]["jaeger"]["state"] == "dead", "the death to be seen")
 
     status = own.command("status")
     assert status.returncode == 1
     assert "dead: killed by SIGKILL" in status.stderr
-    assert "error: `tempo` ended by itself: killed by SIGKILL" in status.stderr
+    assert "error: `jaeger` ended by itself: killed by SIGKILL" in status.stderr
     assert f"af-otel up{State(own.state).option}" in status.stderr
 
     again = up(own.state)
     assert again.returncode == 0, again.stderr
-    assert "Starting again: tempo" in again.stderr
-    assert own.pid("tempo") != victim
+    assert "Starting again: jaeger" in again.stderr
+    assert own.pid("jaeger") != victim
     assert own.command("status").returncode == 0
-    assert httpx.get(f"{own.urls['tempo']}/ready").status_code == 200
+    assert httpx.get(f"{own.urls['traces']}/api/v3/services").status_code == 200
 
 
 def test_status_tells_pids_memory_and_ports(own):
@@ -299,19 +299,18 @@ def test_the_foreground_tells_of_a_death_and_ends_with_an_interrupt(tmp_path):
 
 
 def test_a_service_that_cannot_start_is_named_with_its_last_words(tmp_path):
-    """Tempo finds a file where its data should be; the others are stopped."""
+    """Jaeger finds a file where its data should be; the others are stopped."""
     state = State(tmp_path / "state")
     state.prepare()
-    (state.directory / "tempo").mkdir()
-    (state.directory / "tempo" / "blocks").write_text("")
-    (state.directory / "tempo" / "wal").write_text("")
+    (state.directory / "jaeger").mkdir()
+    (state.directory / "jaeger" / "keys").write_text("")
     failed = up(state.directory)
     assert failed.returncode == 1
     error = failed.stderr[failed.stderr.index("error:") :]
-    assert error.startswith("error: `tempo` ended while it started: exit code 1\n")
+    assert error.startswith("error: `jaeger` ended while it started: exit code 1\n")
     assert "    | " in error
     assert "not a directory" in error
-    assert f"af-otel logs tempo{state.option}" in error
+    assert f"af-otel logs jaeger{state.option}" in error
     assert json.loads(failed.stdout)["phase"] == "failed"
     assert not processes(state.directory)
     assert af_otel("status", "--state", str(state.directory)).returncode == 1

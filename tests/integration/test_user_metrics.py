@@ -9,7 +9,6 @@ import time
 import httpx
 import pytest
 
-from af_otel.backends.tempo import Tempo
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
 from servers import ROOT, wait_for
@@ -74,9 +73,7 @@ def points(prometheus, series):
 
 def cell_of(facility, exemplar):
     """The spans of the trace that an exemplar leads to."""
-    return wait_for(
-        lambda: Tempo(facility.urls["tempo"]).trace(exemplar["labels"]["trace_id"]), "its trace", 30
-    )
+    return wait_for(lambda: facility.store.trace(exemplar["labels"]["trace_id"]), "its trace", 30)
 
 
 def test_a_training_is_in_prometheus_as_the_notebook_printed_it(facility, kernel, own, prometheus):
@@ -107,6 +104,7 @@ def test_a_training_is_in_prometheus_as_the_notebook_printed_it(facility, kernel
 
 def test_coffeas_own_report_is_in_prometheus(facility, kernel, own, prometheus):
     """Bytes, entries and chunks as coffea itself said; the run is a span of its cell's trace."""
+    began = time.time()
     run_example(kernel, "dimuon.ipynb")
     printed = run_example(kernel, "coffea.ipynb")["run"]
     report = dict(re.findall(r"^(\w+) (\S+)$", printed, re.MULTILINE))
@@ -119,8 +117,11 @@ def test_coffeas_own_report_is_in_prometheus(facility, kernel, own, prometheus):
         series = f'{metric}{{coffea_processor="Dimuon", {own}}}'
         wait_for(lambda series=series: points(prometheus, series), series, 30)
         assert points(prometheus, series)[-1] == float(report[key])
-    runs = Tempo(facility.urls["tempo"])
-    wait_for(lambda: runs.search('{ name = "run processor" }'), "the run's span", 30)
+    wait_for(
+        lambda: facility.store.spans("jupyter-kernel", "run processor", start=began),
+        "the run's span",
+        30,
+    )
 
 
 def test_numbers_of_dask_tasks_are_the_workers(kernel, prometheus):
