@@ -15,8 +15,8 @@ help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
 	@echo 'make test [ARGS=...]   all tests, fast ones first; ARGS go to pytest'
 	@echo 'make cluster           a Kubernetes with a JupyterHub and Dask Gateway, until Ctrl-C (root)'
-	@echo 'make servers           build what the facility runs (Collector, Tempo, Prometheus, proxy)'
-	@echo 'make lint              ruff, mypy, import rules, spelling'
+	@echo 'make servers           build what the facility runs (Collector, Jaeger, Prometheus, proxy)'
+	@echo 'make lint              ruff, mypy, import rules, spelling, licences'
 	@echo 'make clean             remove .venv and all that make has left in this checkout'
 	@echo 'make clean-cache       remove built servers and toolchains: $(CACHE)'
 
@@ -50,7 +50,8 @@ lint: venv
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/codespell
+	@$(BIN)/typos
+	@$(BIN)/python tools/check_licenses.py
 
 venv:
 	@tools/bootstrap.sh venv

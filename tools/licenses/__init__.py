@@ -1,0 +1,1 @@
+"""The licence check. Run it with `tools/check_licenses.py`."""
