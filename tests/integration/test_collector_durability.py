@@ -12,10 +12,9 @@ import time
 from gateways import ALL, NONE, running_gateway, running_store, self_metrics, stored_names
 from otlp import new_counter, new_span
 
-from af_otel.backends import spans
 from servers import (
+    running_jaeger,
     running_prometheus,
-    running_tempo,
     wait_for,
 )
 
@@ -62,7 +61,7 @@ def test_nothing_accepted_is_lost_when_it_is_killed(tmp_path):
     stored in the end.
     """
     with running_store(tmp_path / "store") as store:
-        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**ALL, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             with Load(gateway) as load:
                 for pause in (4, 1.5, 0.2, 3, 1):
@@ -78,7 +77,7 @@ def test_nothing_accepted_is_lost_when_it_is_killed(tmp_path):
 def test_what_is_kept_is_kept_when_it_is_killed(tmp_path):
     """Killed while traces are undecided, it decides on them anew, whole as they are."""
     with running_store(tmp_path / "store") as store:
-        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "5s"}
+        env = {**NONE, "AF_OTEL_TRACES_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "5s"}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             traces = [secrets.token_hex(16) for _ in range(20)]
             gateway.send(*(new_span("failed", trace_id=t, status={"code": 2}) for t in traces))
@@ -96,7 +95,7 @@ def test_stopping_ends_and_loses_nothing(tmp_path):
     next one.
     """
     with running_store(tmp_path / "store") as store:
-        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "60s"}
+        env = {**ALL, "AF_OTEL_TRACES_OTLP": store.endpoint, "AF_OTEL_DECISION_WAIT": "60s"}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             gateway.grace = 60  # that it ends by itself is asked here, on a busy machine, too
             gateway.send(new_span("undecided"))
@@ -110,32 +109,32 @@ def test_stopping_ends_and_loses_nothing(tmp_path):
             store.wait_for_span("undecided", 60)
 
 
-def test_nothing_is_lost_while_tempo_is_down(tmp_path):
-    """Tempo is away for all of the load, the Collector is killed meanwhile, and once both are back
-    everything is in Tempo.
+def test_nothing_is_lost_while_the_trace_store_is_down(tmp_path):
+    """The store is away for all of the load, the Collector is killed meanwhile, and once both are
+    back everything is stored.
     """
-    with running_tempo(tmp_path / "tempo") as tempo:
-        tempo.kill()
-        env = {**ALL, "AF_OTEL_TEMPO_OTLP": tempo.otlp_endpoint}
+    with running_jaeger(tmp_path / "jaeger") as jaeger:
+        jaeger.kill()
+        env = {**ALL, "AF_OTEL_TRACES_OTLP": jaeger.otlp_endpoint}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             with Load(gateway, senders=1, spans=10) as load:
                 time.sleep(6)
                 gateway.kill()
                 gateway.start(60)
                 time.sleep(2)
-            tempo.start()
+            jaeger.start()
 
             assert len(load.accepted) > 10
-            wait_for(lambda: in_tempo(tempo, load), "every span that was accepted", 120)
+            wait_for(lambda: is_stored(jaeger.client, load), "every span that was accepted", 120)
             failed = "otelcol_exporter_send_failed_spans"
             said = self_metrics(gateway)
             assert not sum(value for key, value in said.items() if key.startswith(failed))
 
 
-def in_tempo(tempo, load):
-    """Whether Tempo has each span of each trace that was accepted."""
+def is_stored(store, load):
+    """Whether the store has each span of each trace that was accepted."""
     for trace, accepted in load.accepted.items():
-        stored = {span.span_id for span in spans.parse(tempo.trace(trace) or {})}
+        stored = {span.span_id for span in store.trace(trace)}
         if not accepted <= stored:
             return False
     return True

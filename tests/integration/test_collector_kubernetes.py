@@ -101,7 +101,7 @@ def identified(tmp_path_factory):
         pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
         pods.add("jhub", "dask-worker-1", "127.0.1.3", {"component": "dask-worker"})
         pods.add("else", "not-the-hub", "127.0.1.4", {"component": "hub"})
-        env = {**ALL, **pods.env, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**ALL, **pods.env, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(directory / "gateway", env, [scrape_nothing(directory)]) as gateway:
             yield gateway, store
 
@@ -217,7 +217,7 @@ def test_metrics_have_their_senders_identity(tmp_path):
 def test_errors_slow_ones_and_spawns_are_kept(tmp_path):
     """Of a trace that is kept all spans are, also those that come long after; of others none."""
     with running_store(tmp_path / "store") as store:
-        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**NONE, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             failed = new_span("failed cell")
             part = new_span(
@@ -248,7 +248,7 @@ def test_traces_of_the_synthetic_user_are_kept(tmp_path):
         name = "hub.jupyter.org/username"
         pods.add("jhub", "jupyter-verify", "127.0.1.2", annotations={name: "af-otel-verify"})
         pods.add("jhub", "jupyter-mallory", "127.0.1.3", annotations={name: "mallory"})
-        env = {**NONE, **pods.env, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**NONE, **pods.env, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env, [scrape_nothing(tmp_path)]) as gateway:
             claimed = {"af_otel.verify": True}
             send_from("127.0.1.3", gateway, new_span("mallory", attributes=claimed))
@@ -269,7 +269,7 @@ def test_open_spans_do_not_spoil_the_decision(tmp_path):
     """
     marker = {"af_otel.pending": True, "af_otel.pending.span_id": "12" * 8}
     with running_store(tmp_path / "store") as store:
-        env = {**NONE, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**NONE, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env) as gateway:
             running, ended = secrets.token_hex(16), secrets.token_hex(16)
             gateway.send(
@@ -293,7 +293,7 @@ def test_a_share_is_kept_by_trace(tmp_path):
         running_prometheus(tmp_path / "prometheus") as prometheus,
     ):
         env = {
-            "AF_OTEL_TEMPO_OTLP": store.endpoint,
+            "AF_OTEL_TRACES_OTLP": store.endpoint,
             "AF_OTEL_SHARE_PERCENT": "20",
             "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url,
         }
@@ -450,7 +450,7 @@ def test_wrong_credentials_are_told(tmp_path, right):
         "service: {extensions: [health_check, file_storage, basicauth/traces]}\n"
     )
     with running_collector(tmp_path / "store", (*COLLECTOR_CONFIGS, guarded)) as store:
-        env = {**ALL, "AF_OTEL_TEMPO_OTLP": store.endpoint}
+        env = {**ALL, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env, [NO_CLUSTER, login]) as gateway:
             gateway.send(new_span("guarded"))
             if right:
