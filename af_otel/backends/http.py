@@ -65,6 +65,10 @@ class Refused(BackendError):
         self.status = status
 
 
+class TooLarge(Refused):
+    """The answer is larger than `MAX_ANSWER`."""
+
+
 @dataclass
 class Api:
     """The HTTP API of a server called `server` (in errors) at `url`.
@@ -122,7 +126,7 @@ class Api:
         ------
         NotReachable
             There is no complete answer in time.
-        Refused
+        TooLarge
             The answer is larger than `MAX_ANSWER`.
         """
         deadline = time.monotonic() + self.timeout
@@ -170,8 +174,8 @@ class Api:
             made["sni_hostname"] = self.access.server_name
         return made
 
-    def _too_large(self, path: str, answer: httpx.Response) -> Refused:
-        return Refused(
+    def _too_large(self, path: str, answer: httpx.Response) -> TooLarge:
+        return TooLarge(
             self.server,
             f"{self.server} answered with more than {MAX_ANSWER / 1e6:.0f} MB",
             status=answer.status_code,

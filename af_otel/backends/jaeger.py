@@ -7,11 +7,12 @@ attributes come back as text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,21 +22,23 @@ from af_otel_semconv import services
 from af_otel_semconv import spans as span_names
 
 from af_otel.backends import sessions
-from af_otel.backends.http import ANYBODY, Access, Api, Refused
+from af_otel.backends._jaeger_ui import parse_traces
+from af_otel.backends.http import ANYBODY, Access, Api, Refused, TooLarge
 from af_otel.backends.sessions import Cursor, Session, SessionPage, Spawn, TraceFacts
-from af_otel.backends.spans import Link, Span, in_order, parse
+from af_otel.backends.spans import Span, in_order, parse
 from af_otel.backends.store import DAY, MAX_TRACES, SessionTraces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _NOT_FOUND = 404
 _PARALLEL = 4  # requests at once; more make a Jaeger on two cores no faster
 _MARGIN = 60  # s; clocks of the facility's machines differ
-_US = 1000  # nanoseconds
+_MICROSECOND = 1e-6  # s
 _MOST_SERVICES = 100  # that are asked for a session; users may name services of their own
-_MOST_COUNTED = 500  # traces of one session in a list; of more, "at least" is said
+_AT_ONCE = 200  # traces of a session in one answer; with Dask, each may have hundreds of spans
 _RECENT_CELLS = 200  # traces that are looked at for sessions from before the time range
+_NEWEST = 5  # traces of each service among which the newest of a session is looked for
 _SAME_TIME = 50  # sessions that may have begun in the same microsecond, where a page begins
 _SILENT = 600  # s; a session that was silent for as long has most likely ended,
 _RECOUNTED = 60  # s; and is counted again only so often
@@ -64,7 +67,7 @@ class Jaeger:
         self, start: float, end: float, *, before: Cursor | None = None, limit: int = 50
     ) -> SessionPage:
         """Return the newest sessions with a spawn or a cell in a time range, newest first."""
-        until = end if before is None else min(end, before.began / 1e9)
+        until = end if before is None else min(end, before.began / 1e9 + 0.001)
         spawns = self._search(
             services.JUPYTERHUB,
             span_names.SPAWN_SERVER,
@@ -76,7 +79,10 @@ class Jaeger:
         found = [one for one in seen.values() if one.spawn is not None]
         complete = True
         if len([one for one in found if before is None or one.cursor < before]) <= limit:
-            earlier, complete = self._begun_before(start, end, known=seen)
+            try:
+                earlier, complete = self._begun_before(start, end, known=seen)
+            except TooLarge:
+                earlier, complete = [], False
             found += earlier
         page = sessions.page(found, before, limit)
         page.complete = complete
@@ -90,12 +96,13 @@ class Jaeger:
         self, start: float, end: float, *, known: Mapping[str, Session]
     ) -> tuple[list[Session], bool]:
         """Return sessions whose spawn was before `start`, and whether these are all of them."""
-        cells = self._search(
+        cells, complete = self._newest(
             services.JUPYTER_SERVER,
-            span_names.EXECUTE_CELL,
+            lambda span: span.name == span_names.EXECUTE_CELL,
+            name=span_names.EXECUTE_CELL,
             start=start,
             end=end,
-            limit=_RECENT_CELLS,
+            most=_RECENT_CELLS,
         )
         found = []
         for session in sessions.gather(_facts(cells)).values():
@@ -107,7 +114,7 @@ class Jaeger:
             elif spawn.began < start * 1e9:
                 session.began, session.spawn = spawn.began, spawn
                 found.append(session)
-        return found, len(cells) < _RECENT_CELLS
+        return found, complete
 
     def _spawn_of(self, session_id: str, cells: Iterable[Sequence[Span]]) -> Spawn | None:
         """Return a session's spawn, to which its cells are linked, if that is still stored."""
@@ -133,7 +140,11 @@ class Jaeger:
         asked, counted = self._counts.get(session.id, (0.0, session))
         if now - asked < _RECOUNTED and counted.last_seen / 1e9 < now - _SILENT:
             return counted
-        counted = self._counted(session, start, end)
+        try:
+            counted = self._counted(session, start, end)
+        except TooLarge:
+            # One trace alone is more than can be loaded: it must not cost the others' their place.
+            counted = replace(session, counted_all=False)
         # All of its traces are in the time range: the range may move on.
         if session.began / 1e9 >= start and end > now - _RECOUNTED:
             self._counts[session.id] = (now, counted)
@@ -143,12 +154,11 @@ class Jaeger:
 
     def _counted(self, session: Session, start: float, end: float) -> Session:
         """Return the session with all of its traces in the time range counted."""
-        traces = self._search(
+        traces, counted_all = self._of_session(
             services.JUPYTER_SERVER,
-            tags={names.SESSION_ID: session.id},
+            session.id,
             start=max(start, session.began / 1e9 - _MARGIN),
             end=end,
-            limit=_MOST_COUNTED,
         )
         facts = [fact for fact in _facts(traces) if fact.session_id == session.id]
         counted = sessions.gather(facts).get(session.id, session)
@@ -161,26 +171,81 @@ class Jaeger:
             # A spawn that never came to a server is in no trace of the server's.
             max(counted.failures, session.failures),
             counted.spawn or session.spawn,
-            counted_all=len(traces) < _MOST_COUNTED,
+            counted_all=counted_all,
         )
 
     def session_traces(self, session_id: str, *, start: float) -> SessionTraces:
         """Return the traces with a span of a session; of more than `MAX_TRACES`, the newest."""
-        tags = {names.SESSION_ID: session_id}
 
-        def ask(service: str) -> list[list[Span]]:
-            return self._search(service, tags=tags, start=start, limit=MAX_TRACES)
+        def ask(service: str) -> tuple[list[list[Span]], bool]:
+            return self._of_session(service, session_id, start=start)
 
         with ThreadPoolExecutor(_PARALLEL) as pool:
             answers = list(pool.map(ask, self._services()))
         began = {
             trace[0].trace_id: min(span.start for span in trace)
-            for traces in answers
+            for traces, _ in answers
             for trace in traces
         }
         ordered = sorted(began, key=began.__getitem__)
-        complete = len(ordered) <= MAX_TRACES and all(len(one) < MAX_TRACES for one in answers)
+        complete = len(ordered) <= MAX_TRACES and all(whole for _, whole in answers)
         return SessionTraces(ordered[-MAX_TRACES:], complete)
+
+    def _of_session(
+        self, service: str, session_id: str, *, start: float, end: float | None = None
+    ) -> tuple[list[list[Span]], bool]:
+        """Return the newest traces of a session in a service, and whether these are all of them."""
+        return self._newest(
+            service,
+            lambda span: span.session == session_id,
+            tags={names.SESSION_ID: session_id},
+            start=start,
+            end=end,
+            most=MAX_TRACES,
+        )
+
+    def _newest(
+        self,
+        service: str,
+        fits: Callable[[Span], bool],
+        *,
+        name: str = "",
+        tags: Mapping[str, str] | None = None,
+        start: float,
+        end: float | None = None,
+        most: int,
+    ) -> tuple[list[list[Span]], bool]:
+        """Return the newest `most` traces of a search, and whether there are no others.
+
+        Jaeger answers with whole traces, so they are asked for in steps, from the newest to the
+        oldest; `fits` tells which spans of a service the search is about.
+
+        Raises
+        ------
+        TooLarge
+            One trace alone is too large.
+        """
+        found: dict[str, list[Span]] = {}
+        at_once = min(_AT_ONCE, most)
+        while len(found) < most:
+            try:
+                step = self._search(service, name, tags=tags, start=start, end=end, limit=at_once)
+            except TooLarge:
+                if at_once == 1:
+                    raise
+                at_once = max(1, at_once // 8)
+                continue
+            before = len(found)
+            found.update((trace[0].trace_id, trace) for trace in step)
+            if len(step) < at_once:
+                return list(found.values()), True
+            # Traces come in the order of the newest span of each that fits.
+            oldest = min(
+                max((one.start for one in trace if one.service == service and fits(one)), default=0)
+                for trace in step
+            )
+            end = oldest / 1e9 - (_MICROSECOND if len(found) == before else 0)
+        return list(found.values())[:most], False
 
     def trace(self, trace_id: str) -> list[Span]:
         """Return the spans of a trace, each once, in order of their start."""
@@ -197,7 +262,10 @@ class Jaeger:
         """Return the id of the newest trace since `start`, or None."""
 
         def ask(service: str) -> list[Span]:
-            return self._find(service, start=start, limit=20 if in_session else 1)
+            for limit in (_NEWEST, 1) if in_session else (1,):
+                with contextlib.suppress(TooLarge):
+                    return self._find(service, start=start, limit=limit)
+            return []
 
         with ThreadPoolExecutor(_PARALLEL) as pool:
             spans = [span for found in pool.map(ask, self._services()) for span in found]
@@ -280,7 +348,7 @@ class Jaeger:
             params["operation"] = name
         if tags:
             params["tags"] = json.dumps(tags)
-        return self._api.get("/api/traces", params, read=_ui_traces)
+        return self._api.get("/api/traces", params, read=parse_traces)
 
 
 _FACILITY = (
@@ -305,42 +373,6 @@ def _services(answer: Any) -> list[str]:
 
 def _otlp(answer: Any) -> list[Span]:
     return list(parse(answer["result"]))
-
-
-def _ui_traces(answer: Any) -> list[list[Span]]:
-    return [
-        [_ui_span(span, trace["processes"]) for span in trace["spans"]]
-        for trace in answer["data"] or ()
-    ]
-
-
-def _ui_span(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
-    """Read a span of `/api/traces`: what sessions are known by, without its resource and events."""
-    attributes = {tag["key"]: tag["value"] for tag in span.get("tags") or ()}
-    references = span.get("references") or ()
-    trace_id = span["traceID"].zfill(32)
-    parents = [
-        one["spanID"].zfill(16)
-        for one in references
-        if one["refType"] == "CHILD_OF" and one["traceID"].zfill(32) == trace_id
-    ]
-    start = int(span["startTime"]) * _US
-    return Span(
-        trace_id=trace_id,
-        span_id=span["spanID"].zfill(16),
-        parent_id=parents[0] if parents else "",
-        name=span["operationName"],
-        service=processes[span["processID"]]["serviceName"],
-        start=start,
-        end=start + int(span["duration"]) * _US,
-        status="error" if attributes.get("error") in {True, "true"} else "unset",
-        attributes=attributes,
-        links=tuple(
-            Link(one["traceID"].zfill(32), one["spanID"].zfill(16))
-            for one in references
-            if one["refType"] == "FOLLOWS_FROM"
-        ),
-    )
 
 
 def _facts(traces: Iterable[Sequence[Span]]) -> Iterator[TraceFacts]:

@@ -14,7 +14,7 @@ from inline_snapshot import snapshot
 from otlp import otlp_attributes, resource_spans
 from tempo_contract import RECORDED_AT, SESSIONS, recorded_tempo, sent, trace_ids
 
-from af_otel.backends import find, story
+from af_otel.backends import find, http, jaeger, story
 from af_otel.backends.connect import connect
 from af_otel.backends.http import Api, NotReachable
 from af_otel.backends.spans import Event, Link, parse
@@ -43,8 +43,8 @@ def otlp(trace, span, name, at, parent="", **given):
         "parentSpanId": parent,
         "name": name,
         "kind": 2,
-        "startTimeUnixNano": str((BEGAN + at) * 10**9 + 123),
-        "endTimeUnixNano": str((BEGAN + at) * 10**9 + 1_500_000_123),
+        "startTimeUnixNano": str(int((BEGAN + at) * 10**9) + 123),
+        "endTimeUnixNano": str(int((BEGAN + at) * 10**9) + 1_500_000_123),
         "attributes": otlp_attributes(given.pop("attributes", {"session.id": "s1"})),
         **given,
     }
@@ -272,6 +272,51 @@ STORE does not answer at `URL`
 def test_a_store_is_recognized_by_its_answers(running):
     """An `otlp` destination does not say what its query API is: it is asked."""
     assert connect("otlp", running.url).name == running.client.name
+
+
+# --- what is particular to Jaeger, which answers with whole traces ---
+
+
+@pytest.fixture
+def long_session(tmp_path):
+    """A Jaeger with a session of 300 cells, some of them large."""
+    with running_jaeger(tmp_path / "jaeger") as server:
+        for number in range(300):
+            trace = f"{number + 1:032x}"
+            spans = [
+                otlp(
+                    trace,
+                    f"{part + 1:016x}",
+                    "execute cell" if part == 0 else "queue",
+                    number / 100,
+                    parent="" if part == 0 else f"{1:016x}",
+                )
+                for part in range(40 if number % 50 == 0 else 2)
+            ]
+            send(server, spans)
+        yield server.client
+
+
+def test_a_long_session_is_read_in_steps(long_session, monkeypatch):
+    """No answer is larger than allowed, and every trace is found once, in order of time."""
+    monkeypatch.setattr(http, "MAX_ANSWER", 60_000)
+
+    found = long_session.session_traces("s1", start=BEGAN - 60)
+    (session,) = long_session.sessions(BEGAN - 60, time.time()).sessions
+
+    assert found.ids == [f"{number + 1:032x}" for number in range(300)]
+    assert found.complete
+    assert (session.cells, session.counted_all) == (300, True)
+
+
+def test_a_trace_that_cannot_be_loaded_costs_only_its_own_session(long_session, monkeypatch):
+    """The list has the session, and says that it was not counted."""
+    monkeypatch.setattr(http, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(jaeger, "_RECENT_CELLS", 1)
+
+    (session,) = long_session.sessions(BEGAN - 60, time.time()).sessions
+
+    assert (session.id, session.counted_all) == ("s1", False)
 
 
 # --- the recorded sessions ---
