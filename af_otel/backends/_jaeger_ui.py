@@ -1,4 +1,4 @@
-"""Spans from the JSON of Jaeger's `/api/traces`, which its UI is made for.
+"""What the JSON of Jaeger's `/api/traces`, the API of its UI, tells of traces and sessions.
 
 Only this API searches by tag. Its times are rounded to microseconds; `/api/v3` has them exactly.
 """
@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from af_otel_semconv import attributes as names
+from af_otel_semconv import spans as span_names
+
+from af_otel.backends.sessions import Spawn, TraceFacts, is_failed
 from af_otel.backends.spans import Link, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _US = 1000  # nanoseconds
+_BOOLEANS = {"true": True, "false": False}
 
 
 def parse_traces(answer: Any) -> list[list[Span]]:
@@ -50,3 +55,38 @@ def _span(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
             if one["refType"] == "FOLLOWS_FROM"
         ),
     )
+
+
+def trace_facts(traces: Iterable[Sequence[Span]]) -> Iterator[TraceFacts]:
+    """Yield what a list of sessions needs to know of each trace and session in it."""
+    for trace in traces:
+        for session_id in {span.session for span in trace} - {""}:
+            spans = [span for span in trace if span.session == session_id]
+            cells = [span for span in spans if span.name == span_names.EXECUTE_CELL]
+            spawns = [span for span in spans if span.name == span_names.SPAWN_SERVER]
+            ended = [span for span in spawns if not _is_pending(span)]
+            spawn = next(iter(ended or spawns), None)
+            yield TraceFacts(
+                trace_id=trace[0].trace_id,
+                session_id=session_id,
+                began=min(span.start for span in [*spawns, *cells] or spans),
+                ended=max(span.end for span in trace),
+                user=next((str(user) for span in spans if (user := _user(span))), ""),
+                cell=bool(cells),
+                failed=any(is_failed(span.status, span.attributes) for span in spans),
+                spawn=_spawn(spawn) if spawn else None,
+            )
+
+
+def _spawn(span: Span) -> Spawn:
+    outcome = span.attributes.get(names.SPAWN_OUTCOME)
+    return Spawn(span.start, span.seconds, str(outcome or ""), _is_pending(span))
+
+
+def _is_pending(span: Span) -> bool:
+    value = span.attributes.get(names.PENDING)
+    return bool(_BOOLEANS.get(value, False) if isinstance(value, str) else value)
+
+
+def _user(span: Span) -> Any:
+    return span.attributes.get(names.USER_HASH)

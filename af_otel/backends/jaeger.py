@@ -22,14 +22,14 @@ from af_otel_semconv import services
 from af_otel_semconv import spans as span_names
 
 from af_otel.backends import sessions
-from af_otel.backends._jaeger_ui import parse_traces
+from af_otel.backends._jaeger_ui import parse_traces, trace_facts
 from af_otel.backends.http import ANYBODY, Access, Api, Refused, TooLarge
-from af_otel.backends.sessions import Cursor, Session, SessionPage, Spawn, TraceFacts
+from af_otel.backends.sessions import Cursor, Session, SessionPage, Spawn
 from af_otel.backends.spans import Span, in_order, parse
 from af_otel.backends.store import DAY, MAX_TRACES, SessionTraces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _NOT_FOUND = 404
 _PARALLEL = 4  # requests at once; more make a Jaeger on two cores no faster
@@ -44,7 +44,6 @@ _SILENT = 600  # s; a session that was silent for as long has most likely ended,
 _RECOUNTED = 60  # s; and is counted again only so often
 _MOST_KEPT = 2000  # sessions whose counts are kept
 _OWN = "jaeger"  # the service of a Jaeger that traces itself
-_BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass
@@ -75,7 +74,7 @@ class Jaeger:
             end=until,
             limit=limit + 1 + (0 if before is None else _SAME_TIME),
         )
-        seen = sessions.gather(_facts(spawns))
+        seen = sessions.gather(trace_facts(spawns))
         found = [one for one in seen.values() if one.spawn is not None]
         complete = True
         if len([one for one in found if before is None or one.cursor < before]) <= limit:
@@ -105,7 +104,7 @@ class Jaeger:
             most=_RECENT_CELLS,
         )
         found = []
-        for session in sessions.gather(_facts(cells)).values():
+        for session in sessions.gather(trace_facts(cells)).values():
             if session.id in known:
                 continue
             spawn = self._spawn_of(session.id, cells)
@@ -126,7 +125,7 @@ class Jaeger:
             for link in span.links
         }
         for trace_id in linked:
-            spawns = [fact.spawn for fact in _facts([self.trace(trace_id)]) if fact.spawn]
+            spawns = [fact.spawn for fact in trace_facts([self.trace(trace_id)]) if fact.spawn]
             if spawns:
                 return spawns[0]
         return None
@@ -160,7 +159,7 @@ class Jaeger:
             start=max(start, session.began / 1e9 - _MARGIN),
             end=end,
         )
-        facts = [fact for fact in _facts(traces) if fact.session_id == session.id]
+        facts = [fact for fact in trace_facts(traces) if fact.session_id == session.id]
         counted = sessions.gather(facts).get(session.id, session)
         return Session(
             session.id,
@@ -373,37 +372,3 @@ def _services(answer: Any) -> list[str]:
 
 def _otlp(answer: Any) -> list[Span]:
     return list(parse(answer["result"]))
-
-
-def _facts(traces: Iterable[Sequence[Span]]) -> Iterator[TraceFacts]:
-    for trace in traces:
-        for session_id in {span.session for span in trace} - {""}:
-            spans = [span for span in trace if span.session == session_id]
-            cells = [span for span in spans if span.name == span_names.EXECUTE_CELL]
-            spawns = [span for span in spans if span.name == span_names.SPAWN_SERVER]
-            ended = [span for span in spawns if not _is_pending(span)]
-            spawn = next(iter(ended or spawns), None)
-            yield TraceFacts(
-                trace_id=trace[0].trace_id,
-                session_id=session_id,
-                began=min(span.start for span in [*spawns, *cells] or spans),
-                ended=max(span.end for span in trace),
-                user=next((str(user) for span in spans if (user := _user(span))), ""),
-                cell=bool(cells),
-                failed=any(sessions.is_failed(span.status, span.attributes) for span in spans),
-                spawn=_spawn(spawn) if spawn else None,
-            )
-
-
-def _spawn(span: Span) -> Spawn:
-    outcome = span.attributes.get(names.SPAWN_OUTCOME)
-    return Spawn(span.start, span.seconds, str(outcome or ""), _is_pending(span))
-
-
-def _is_pending(span: Span) -> bool:
-    value = span.attributes.get(names.PENDING)
-    return bool(_BOOLEANS.get(value, False) if isinstance(value, str) else value)
-
-
-def _user(span: Span) -> Any:
-    return span.attributes.get(names.USER_HASH)
