@@ -154,8 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, _JSON, _dumped(self.server.sessions(dict(parse_qsl(query))))
         if session := _SESSION.fullmatch(path):
             with self.server.queries:
-                story = find.session_story(self.server.store, unquote(session[1]))
-                return 200, _JSON, _dumped(serialize(story))
+                asked = unquote(session[1])
+                read = find.story if asked == find.LAST else find.session_story
+                return 200, _JSON, _dumped(serialize(read(self.server.store, asked)))
         if trace := _TRACE.fullmatch(path):
             with self.server.queries:
                 story = find.trace_story(self.server.store, trace[1])
