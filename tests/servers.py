@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -25,6 +26,7 @@ from af_otel.backends.connect import connect
 from af_otel.local.servers import JAEGER_ENV, PROMETHEUS_FLAGS, find
 
 if TYPE_CHECKING:
+    import socketserver
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otlp import Point, Span
@@ -80,6 +82,19 @@ def post_json(url: str, body: Any, timeout: float = 10) -> int:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         return int(answer.status)
+
+
+@contextlib.contextmanager
+def serving(server: socketserver.TCPServer) -> Iterator[str]:
+    """Serve on a thread, at the address that is given; close the server at the end."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def answers(url: str) -> bool:

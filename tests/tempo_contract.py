@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import threading
 import urllib.parse
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,12 +77,6 @@ def recorded_tempo() -> Iterator[str]:
     """The address of a server with the recorded answers; a question that is not there fails."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.unknown = []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(server) as url:
+        yield url
     assert not server.unknown, server.unknown

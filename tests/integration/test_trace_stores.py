@@ -355,9 +355,7 @@ def then(monkeypatch):
 
 @pytest.mark.usefixtures("then")
 def test_a_recorded_session_has_the_same_story(replayed, recorded):
-    """A session with failed tasks and a killed kernel is told from Tempo's recorded answers as from
-    the spans that were sent to another store.
-    """
+    """A session with failed tasks and a killed kernel is the same in both stores' answers."""
     expected = find.session_story(recorded, SESSIONS[-1])
     found = find.session_story(replayed, SESSIONS[-1])
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socketserver
-import threading
 import time
 
 import pytest
 from inline_snapshot import snapshot
 from typer.testing import CliRunner
 
+import servers
 from af_otel.backends import find, http
 from af_otel.backends.connect import connect
 from af_otel.backends.http import Api, BackendError, NotReachable, Refused
@@ -98,9 +98,8 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
 
-@contextlib.contextmanager
 def serving(fault):
-    """The address of a server that answers every request with the fault."""
+    """Serve the fault as the answer to every request."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self):
@@ -108,14 +107,7 @@ def serving(fault):
                 self.request.recv(65536)
                 fault(self.request.sendall)
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return servers.serving(Server(("127.0.0.1", 0), Handler))
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import re
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -17,19 +16,7 @@ from af_otel.backends.connect import connect
 from af_otel.page import server
 from af_otel.page.files import STATIC, joined
 from af_otel.page.server import Server, Site
-from servers import wait_for
-
-
-@contextlib.contextmanager
-def serving(server):
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from servers import serving, wait_for
 
 
 class Echo(BaseHTTPRequestHandler):
