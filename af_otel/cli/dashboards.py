@@ -1,9 +1,10 @@
-"""`af-otel dashboards`: Grafana's dashboards, for those who have a Grafana."""
+"""`af-otel dashboards`: list, export, check and open the Grafana dashboards."""
 
 from __future__ import annotations
 
 import json
 import webbrowser
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,18 +20,35 @@ if TYPE_CHECKING:
 
 dashboards = typer.Typer(
     no_args_is_help=True,
-    help="Grafana's dashboards: list, export, lint, open.",
+    help="Grafana dashboards: list, export, lint, open.",
     pretty_exceptions_enable=False,
 )
 
 NameOption = Annotated[
-    str, typer.Option("--name", metavar="FACILITY", help="Tell a facility's own apart by its name.")
+    str,
+    typer.Option(
+        "--name",
+        metavar="FACILITY",
+        help="Name of the facility, to distinguish its dashboards from those of others.",
+    ),
+]
+
+
+class TraceStore(str, Enum):
+    """A trace store that Grafana has a data source for."""
+
+    TEMPO = "tempo"
+    JAEGER = "jaeger"
+
+
+TracesOption = Annotated[
+    TraceStore, typer.Option("--traces", help="Trace store that the dashboards search.")
 ]
 
 
 @dashboards.command("list")
 def show(as_json: JsonOption = False) -> None:
-    """List the dashboards, each with what it is for."""
+    """List the dashboards with their descriptions."""
     from af_otel.cli._page import page
     from af_otel.grafana.queries import panels
 
@@ -42,7 +60,7 @@ def show(as_json: JsonOption = False) -> None:
             "about": board["description"],
             "panels": len(list(panels(board))),
         }
-        for name, board in _made().items()
+        for name, board in _dashboards().items()
     ]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -61,25 +79,27 @@ def show(as_json: JsonOption = False) -> None:
 
 @dashboards.command()
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Created if it does not exist.")],
     facility: NameOption = "",
+    traces: TracesOption = TraceStore.TEMPO,
 ) -> None:
-    """Write the dashboards as JSON that any Grafana from 11 on imports.
+    """Write the dashboards as JSON for import into Grafana 11 or newer.
 
-    Their data sources are variables: who looks chooses a Prometheus and a Tempo.
+    Their data sources are variables: readers choose a Prometheus, and a Tempo or a Jaeger. To
+    search Jaeger, Grafana must be 12.0.2 or newer.
     """
-    made = _made(facility)
+    boards = _dashboards(facility, traces)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, board in made.items():
+        for name, board in boards.items():
             path = directory / f"{name}.json"
             path.write_text(json.dumps(board, indent=2) + "\n", encoding="utf-8")
             typer.echo(path)
     except OSError as error:
         raise AfOtelError(
-            f"Dashboards cannot be written: {error.strerror}",
+            f"The dashboards could not be written: {error.strerror}",
             where=f"`{error.filename or directory}`",
-            hint="name a directory that is yours",
+            hint="name a directory that you may write to",
         ) from error
 
 
@@ -89,19 +109,19 @@ def lint(
         Path | None,
         typer.Argument(
             metavar="[PATH]",
-            help="A dashboard that was exported, and changed there, or a directory of them.",
+            help="Exported dashboard, or directory of them; by default those of af-otel.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with dashboards: ours, or those of a file or directory.
+    """Check dashboards: those of af-otel, or those in a file or directory.
 
-    Each panel has a description and a unit, each query is of the facility's, parses, and asks for
-    metrics that somebody writes; no data source is hard-coded and no uid is there twice.
+    Each panel needs a description and a unit. Each query must filter by facility, have balanced
+    brackets, and ask for known metrics. No data source may be hard-coded, and no uid used twice.
     """
     from af_otel.grafana import lint as rules
 
-    boards = _made() if path is None else _read(path)
+    boards = _dashboards() if path is None else _read(path)
     problems = rules.lint(boards)
     if as_json:
         typer.echo(json.dumps({"dashboards": len(boards), "problems": problems}, indent=2))
@@ -118,10 +138,10 @@ def open_(
     facility: FileOption = None,
     state: StateOption = None,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Also open it in a browser.")
+        bool, typer.Option("--browser/--no-browser", help="Open it in a browser.")
     ] = True,
 ) -> None:
-    """Print where the facility's Grafana shows the dashboards, and open it."""
+    """Print the address of the dashboards in the facility's Grafana, and open it."""
     url = _of_cluster(facility) if is_cluster(facility, state) else _of_machine(state)
     typer.echo(url)
     if browser:
@@ -139,10 +159,10 @@ def _of_machine(state: Path | None) -> str:
         raise AfOtelError(
             "This facility has no Grafana",
             where=f"`{here.directory}`",
-            hint="put `grafana` on PATH or name it by AF_OTEL_GRAFANA before `af-otel up`; "
-            "or `af-otel dashboards export DIR` for one that you have",
+            hint="put `grafana` on PATH or set AF_OTEL_GRAFANA to it before `af-otel up`; or run "
+            "`af-otel dashboards export DIR` and import them into a Grafana that you have",
         )
-    return f"{base}/d/{_made()[HOME]['uid']}"
+    return f"{base}/d/{_dashboards()[HOME]['uid']}"
 
 
 def _of_cluster(file: Path | None) -> str:
@@ -152,35 +172,37 @@ def _of_cluster(file: Path | None) -> str:
 
     facility = read(file or Path(FILE))
     own = facility.backends.grafana
-    path = f"/d/{_made('' if own else facility.name)[HOME]['uid']}"
+    path = f"/d/{_dashboards('' if own else facility.name)[HOME]['uid']}"
     if facility.grafana.url:
         return facility.grafana.url.rstrip("/") + path
     hint = (
         f"`kubectl -n {facility.namespace} port-forward service/{GRAFANA} 3000`, then "
         f"http://127.0.0.1:3000{path}"
         if own
-        else f"set `grafana.url`; the dashboard is at `{path}` there"
+        else f"set `grafana.url`; the dashboard is at `{path}` of it"
     )
     raise AfOtelError(
-        "The facility's file does not say where its Grafana is",
+        "The address of the facility's Grafana is not known",
         where=f"`grafana.url` in `{file or FILE}` is not set",
         hint=hint,
     )
 
 
-def _made(facility: str = "") -> Mapping[str, Mapping[str, Any]]:
-    from af_otel.grafana.dashboards import dashboards as made
+def _dashboards(
+    facility: str = "", traces: TraceStore = TraceStore.TEMPO
+) -> Mapping[str, Mapping[str, Any]]:
+    from af_otel.grafana.dashboards import dashboards
 
-    return made(facility, choose=True)
+    return dashboards(facility, choose=True, traces=traces.value)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files:
         raise AfOtelError(
-            f"`{path}` has no dashboards in it",
-            where="`*.json` there",
-            hint=f"`af-otel dashboards export {path}` writes ours",
+            f"`{path}` contains no dashboards",
+            where=f"`{path}/*.json`",
+            hint=f"`af-otel dashboards export {path}` writes those of af-otel",
         )
     return {file.stem: _board(file) for file in files}
 
@@ -190,17 +212,17 @@ def _board(path: Path) -> dict[str, Any]:
         board = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AfOtelError(
-            f"A dashboard cannot be read: {error.strerror}",
+            f"The dashboard could not be read: {error.strerror}",
             where=f"`{path}`",
-            hint="name a file or directory that `af-otel dashboards export` has written",
+            hint="name a file or directory written by `af-otel dashboards export`",
         ) from error
     except ValueError as error:
         raise AfOtelError(
-            f"`{path}` is no JSON", where=str(error), hint="export it from Grafana again"
+            f"`{path}` is not JSON", where=str(error), hint="export it from Grafana again"
         ) from error
     if not isinstance(board, dict) or not isinstance(board.get("panels"), list):
         raise AfOtelError(
-            f"`{path}` is no dashboard",
+            f"`{path}` is not a dashboard",
             where="a dashboard is an object with `panels`",
             hint="in Grafana: Export > Save as file, in the classic format",
         )

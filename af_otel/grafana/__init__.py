@@ -1,4 +1,4 @@
-"""What Grafana is given: data sources and dashboards, as plain dicts.
+"""Data sources and dashboards for Grafana, as plain dicts.
 
-The local facility writes them into files, an installed one into ConfigMaps.
+The local facility writes them to files; an installed facility puts them into ConfigMaps.
 """

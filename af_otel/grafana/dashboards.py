@@ -1,14 +1,17 @@
-"""All dashboards, as Grafana reads them: for our own Grafana, a facility's, or anybody's."""
+"""All dashboards as Grafana reads them: for our own Grafana, a facility's, or any other."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
 
-# In the order in which people look; by name, which is also the file's.
+if TYPE_CHECKING:
+    from af_otel.grafana.sources import TraceStore
+
+# In the order in which people look at them; the names are also those of files.
 NAMES = (
     "overview",
     "sessions",
@@ -22,18 +25,22 @@ NAMES = (
 HOME = "overview"
 FOLDER = "af-otel"
 POSSIBLE = sys.version_info >= (3, 11)
-LACKING = "Grafana's dashboards need Python 3.11 or newer, as its builders do"
+LACKING = "Grafana dashboards need Python 3.11 or newer, as the builders of Grafana's SDK do"
 
 
-def dashboards(facility: str = "", *, choose: bool = False) -> dict[str, dict[str, Any]]:
-    """Return the dashboards by their names.
+def dashboards(
+    facility: str = "", *, choose: bool = False, traces: TraceStore | None = "tempo"
+) -> dict[str, dict[str, Any]]:
+    """Return the dashboards by name.
 
     Parameters
     ----------
     facility
-        As it was given to `sources`.
+        As passed to `sources`.
     choose
-        The data sources are not ours: each reader chooses among those there are.
+        The data sources are not ours: each reader chooses among those that exist.
+    traces
+        The trace store that panels search; None leaves these panels out.
 
     Raises
     ------
@@ -56,7 +63,7 @@ def dashboards(facility: str = "", *, choose: bool = False) -> dict[str, dict[st
     )
     from af_otel.grafana.place import Place
 
-    makers = (
+    builders = (
         overview.overview,
         sessions.sessions,
         spawn.spawn,
@@ -66,16 +73,16 @@ def dashboards(facility: str = "", *, choose: bool = False) -> dict[str, dict[st
         nodes.nodes,
         telemetry.telemetry,
     )
-    place = Place(facility, choose)
-    made = {}
-    for name, maker in zip(NAMES, makers, strict=True):
-        text = JSONEncoder(sort_keys=True).encode(maker(place).build())
-        made[name] = numbered(json.loads(text))
-    return made
+    place = Place(facility, choose, traces)
+    boards = {}
+    for name, builder in zip(NAMES, builders, strict=True):
+        text = JSONEncoder(sort_keys=True).encode(builder(place).build())
+        boards[name] = numbered(json.loads(text))
+    return boards
 
 
 def numbered(board: dict[str, Any]) -> dict[str, Any]:
-    """A dashboard whose panels have ids: links to one of them stay true when it is made anew."""
+    """Number a dashboard's panels, so that links to a panel survive another export."""
     for number, panel in enumerate(board["panels"], 1):
         panel["id"] = number
     return board

@@ -1,11 +1,10 @@
-"""What dashboards are made of: rows of panels, each with a title, a unit and how to read it."""
+"""Building blocks of dashboards: rows of panels, each with a title, a unit and a description."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from af_otel_semconv import attributes
-from af_otel_semconv import spans as names
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
@@ -23,7 +22,9 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
-from af_otel.grafana.place import PROMETHEUS, TAG, TEMPO
+from af_otel.grafana import jaeger
+from af_otel.grafana.place import PROMETHEUS, TAG
+from af_otel.grafana.search import traceql
 from af_otel.grafana.sources import titled
 from af_otel.grafana.variables import facilities, sources
 
@@ -31,17 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from af_otel.grafana.place import Place
+    from af_otel.grafana.search import Spans
     from af_otel.grafana.variables import Variable
 
 Panel: TypeAlias = timeseries.Panel | stat.Panel | bargauge.Panel | heatmap.Panel | table.Panel
 GOOD, DOUBTFUL, BAD = "green", "orange", "red"
-# What is known of a span at its end only.
-_KNOWN_AT_END = {
-    names.SPAWN_SERVER: attributes.SPAWN_OUTCOME,
-    names.START_KERNEL: attributes.KERNEL_ID,
-    names.RUN_CELL: attributes.CELL_STATUS,
-    names.COMPUTE_GRAPH: attributes.GRAPH_OUTCOME,
-}
 FULL, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
 
 
@@ -50,13 +45,16 @@ def board(
     name: str,
     title: str,
     about: str,
-    rows: Mapping[str, Sequence[Panel]],
+    rows: Mapping[str, Sequence[Panel | None]],
     variables: Sequence[Variable] = (),
 ) -> dashboard.Dashboard:
-    """A dashboard; `rows` are panels below a heading each."""
+    """Return a dashboard; `rows` are panels by the heading above them.
+
+    Panels that are None are left out, as are headings without panels.
+    """
     tags = [TAG, place.facility] if place.facility else [TAG]
     others = dashboard.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS)
-    made = (
+    result = (
         dashboard.Dashboard(titled(title, place.facility))
         .uid(place.uid(name))
         .description(about)
@@ -68,13 +66,15 @@ def board(
         .editable()
         .link(others.tags(tags).as_dropdown(True).include_vars(True).keep_time(True))
     )
-    for variable in (*sources(place), facilities(), *variables):
-        made.with_variable(variable)
+    for variable in (*sources(place), facilities(place), *variables):
+        result.with_variable(variable)
     for heading, panels in rows.items():
-        made.with_row(dashboard.Row(heading))
-        for panel in panels:
-            made.with_panel(panel)
-    return made
+        shown = [panel for panel in panels if panel is not None]
+        if shown:
+            result.with_row(dashboard.Row(heading))
+        for panel in shown:
+            result.with_panel(panel)
+    return result
 
 
 def lines(
@@ -89,9 +89,18 @@ def lines(
     exemplars: bool = False,
     width: int = HALF,
 ) -> Panel:
-    """What changes over time; `queries` by their legend, `limits` where doubt and alarm begin.
+    """Return a panel with lines over time.
 
-    Of what is `signed`, what is below 0 is shown, too; histograms' `exemplars` always are.
+    Parameters
+    ----------
+    queries
+        PromQL by legend.
+    limits
+        Where doubtful and bad values begin.
+    signed
+        Values may be negative.
+    exemplars
+        Show exemplars; those of histograms are always shown.
     """
     panel = timeseries.Panel().fill_opacity(8).show_points(common_model.VisibilityMode.AUTO)
     if not signed:
@@ -119,7 +128,7 @@ def lines(
         panel.with_target(
             _query(expr, legend, number).range().exemplar(exemplars or "_bucket" in expr)
         )
-    return _told(panel, title, about, unit, PROMETHEUS, width)
+    return _described(panel, title, about, unit, PROMETHEUS, width)
 
 
 def number(
@@ -132,14 +141,14 @@ def number(
     link: dashboard.DashboardLink | None = None,
     width: int = SIXTH,
 ) -> Panel:
-    """One number of now. `limits` that fall say that less is worse."""
+    """Return a panel with one current number; with descending `limits`, lower is worse."""
     panel = stat.Panel().graph_mode(common_model.BigValueGraphMode.NONE)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.thresholds(_thresholds(limits))
     panel.with_target(_query(expr, "", 0).instant())
     if link:
         panel.links([link])
-    return _told(panel, title, about, unit, PROMETHEUS, width, height=4)
+    return _described(panel, title, about, unit, PROMETHEUS, width, height=4)
 
 
 def bars(
@@ -152,19 +161,19 @@ def bars(
     most: float | None = None,
     width: int = HALF,
 ) -> Panel:
-    """Numbers of now to compare with each other."""
+    """Return a panel that compares current numbers."""
     panel = bargauge.Panel().orientation(common_model.VizOrientation.HORIZONTAL).min(0)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.thresholds(_thresholds(limits))
     if most is not None:
         panel.max(most)
-    for place, (legend, expr) in enumerate(queries.items()):
-        panel.with_target(_query(expr, legend, place).instant())
-    return _told(panel, title, about, unit, PROMETHEUS, width)
+    for number, (legend, expr) in enumerate(queries.items()):
+        panel.with_target(_query(expr, legend, number).instant())
+    return _described(panel, title, about, unit, PROMETHEUS, width)
 
 
 def heat(title: str, about: str, unit: str, expr: str, *, width: int = HALF) -> Panel:
-    """A histogram over time; `expr` gives its buckets, by `le`."""
+    """Return a panel with a histogram over time; `expr` returns its buckets by `le`."""
     panel = heatmap.Panel().calculate(False)
     panel.color(
         heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32)
@@ -173,60 +182,63 @@ def heat(title: str, about: str, unit: str, expr: str, *, width: int = HALF) -> 
     panel.with_target(
         _query(expr, "{{le}}", 0).range().exemplar(True).format(PromQueryFormat.HEATMAP)
     )
-    return _told(panel, title, about, unit, PROMETHEUS, width)
-
-
-def ended(name: str) -> str:
-    """TraceQL for spans of a name without the markers that each left while it was open."""
-    return f'name = "{name}" && (span.{_KNOWN_AT_END[name]} != nil || status = error)'
+    return _described(panel, title, about, unit, PROMETHEUS, width)
 
 
 def spans(
+    place: Place,
     title: str,
     about: str,
-    traceql: str,
+    search: Spans,
     *columns: str,
-    session: str | None = None,
     width: int = HALF,
-) -> Panel:
-    """The newest of Tempo's spans that fit `traceql`, with attributes as columns.
+) -> Panel | None:
+    """Return a table of the newest spans that match, or None where there is no trace store.
 
-    `session` is where a click on a session's id leads to.
+    Tempo shows each span with attributes as `columns`, and a session's id as a link to the session.
+    Jaeger shows the traces that contain such spans.
     """
-    selected = ", ".join(f"span.{column}" for column in columns)
-    # Or Tempo gives what it finds first, which is no order.
-    newest = f"{traceql} | select({selected}) with (most_recent=true)"
+    if place.traces is None:
+        return None
     panel = table.Panel().cell_height(common_model.TableCellHeight.SM)
-    panel.with_target(
-        tempo.TempoQuery()
-        .ref_id("A")
-        .datasource(TEMPO)
-        .query_type("traceql")
-        .query(newest)
-        .table_type(SearchTableType.SPANS)
-        .limit(50)
-        .spss(20)
-    )
-    if session:
-        links = [{"title": "This session", "url": session}]
-        panel.override_by_name(
-            attributes.SESSION_ID, [model.DynamicConfigValue(id_val="links", value=links)]
+    if place.traces == "jaeger":
+        panel.with_target(jaeger.query(search, place.traces_source))
+        about = f"{about} {jaeger.limitations(search, columns)}"
+    else:
+        panel.with_target(
+            tempo.TempoQuery()
+            .ref_id("A")
+            .datasource(place.traces_source)
+            .query_type("traceql")
+            .query(traceql(search, columns))
+            .table_type(SearchTableType.SPANS)
+            .limit(50)
+            .spss(20)
         )
-    return _told(panel, title, about, "none", TEMPO, width)
+        url = place.url("sessions", session="${__value.raw}")
+        panel.override_by_name(
+            attributes.SESSION_ID,
+            [
+                model.DynamicConfigValue(
+                    id_val="links", value=[{"title": "This session", "url": url}]
+                )
+            ],
+        )
+    return _described(panel, title, about, "none", place.traces_source, width)
 
 
 def rows(
     title: str, about: str, unit: str, queries: Mapping[str, str], *, width: int = HALF
 ) -> Panel:
-    """A table of Prometheus' series of now, a column for each query."""
+    """Return a table of current series in Prometheus, with a column for each query."""
     panel = table.Panel().cell_height(common_model.TableCellHeight.SM)
-    for place, (legend, expr) in enumerate(queries.items()):
-        panel.with_target(_query(expr, legend, place).instant().format(PromQueryFormat.TABLE))
+    for number, (legend, expr) in enumerate(queries.items()):
+        panel.with_target(_query(expr, legend, number).instant().format(PromQueryFormat.TABLE))
     hidden = {"excludeByName": {"Time": True}}
     if len(queries) > 1:
         panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=hidden))
-    return _told(panel, title, about, unit, PROMETHEUS, width)
+    return _described(panel, title, about, unit, PROMETHEUS, width)
 
 
 def _query(expr: str, legend: str, number: int) -> prometheus.Dataquery:
@@ -247,7 +259,7 @@ def _thresholds(limits: tuple[float, float] | None) -> dashboard.ThresholdsConfi
     )
 
 
-def _told(
+def _described(
     panel: Any,
     title: str,
     about: str,

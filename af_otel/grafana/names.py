@@ -1,4 +1,4 @@
-"""What metrics are called in Prometheus: ours, and those of others that dashboards ask for."""
+"""Names of metrics in Prometheus: ours, and those of others that dashboards query."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from af_otel_semconv import metrics
 
 UNITS = {"s": "_seconds", "By": "_bytes"}  # Prometheus appends the unit, but not one in braces.
 
-# Of hub, Jupyter servers, Dask, kubelets and the Collector, as they call them themselves.
+# Emitted by the hub, Jupyter servers, Dask, kubelets and the Collector under names of their choice.
 _NATIVE = """
 jupyterhub_server_spawn_duration_seconds jupyterhub_running_servers jupyterhub_total_users
 jupyterhub_active_users jupyterhub_request_duration_seconds jupyterhub_login_duration_seconds
@@ -43,7 +43,7 @@ otelcol_process_memory_rss otelcol_process_cpu_seconds otelcol_process_uptime up
 scrape_samples_scraped
 """
 NATIVE = frozenset(_NATIVE.split())
-# What the Collector makes of spans, and what users and operators send, whose names are theirs.
+# What the Collector derives from spans, and what users and operators send under any name.
 MADE = (
     re.compile(r"traces_span_metrics_(calls_total|duration_seconds)"),
     re.compile(r"(user|facility)_\w+"),
@@ -52,7 +52,7 @@ _PARTS = re.compile(r"_(bucket|count|sum|total)$")
 
 
 def prometheus_name(instrument: metrics.Instrument) -> str:
-    """What Prometheus calls an instrument, without a histogram's or counter's ending."""
+    """Return the name of an instrument in Prometheus, without the suffix of its type."""
     return instrument.name.replace(".", "_") + UNITS.get(instrument.unit, "")
 
 
@@ -62,7 +62,7 @@ OURS = frozenset(
 
 
 def is_known(name: str) -> bool:
-    """Whether somebody is known to write a metric of this name."""
+    """Return whether a metric with this name is known to be emitted."""
     alike = {name, _PARTS.sub("", name)}
     if alike & OURS or alike & NATIVE:
         return True

@@ -1,9 +1,9 @@
-"""Prometheus' questions, as all dashboards ask them.
+"""PromQL that dashboards share.
 
-Our own counters and histograms are pushed by short-lived processes, each a series of its own that
-never goes back. `rate` sees a series' changes and not the value it is born with, which for a kernel
-that ran one cell is all there is; so what such counters grew by is asked with `grown`. What is
-scraped lives as long as its server and starts anew with it: that is what `rate` is for.
+Short-lived processes push our counters and histograms, each as a separate series that never resets.
+`rate` ignores the first value of a series, which is the only one of a kernel that ran one cell, so
+the growth of such counters is computed by `grown`. Scraped counters live as long as their server
+and reset with it: `rate` is for those.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from af_otel.grafana.names import prometheus_name
 if TYPE_CHECKING:
     from af_otel_semconv.metrics import Instrument
 
-# Long enough for two exports of a minute, and what Prometheus itself looks back for a value.
+# Long enough for two exports, one a minute; also how far back Prometheus looks for a value.
 WINDOW = "5m"
 SECONDS = 300
-# A number that was not told for as long is a new one; else a break in telemetry would count again
-# all that went before it.
+# A series that was absent for longer counts as new. A shorter break in telemetry must not count
+# earlier values again.
 GAP = "1h"
-# What Grafana's time picker shows.
+# The time range of the dashboard.
 RANGE = "$__range"
-# `job` is "facility/service" whatever the way that a number came.
+# `job` is "facility/service", whether a metric was pushed or scraped.
 FACILITY = 'job=~"$facility/.+"'
-# Each run of the Collector has its own, so these never go back either.
+# Each run of the Collector has separate series, so these never reset either.
 SPANS = "traces_span_metrics"
 _MEAN = ("sum", "count")
 
 
 def series(metric: str | Instrument, *where: str) -> str:
-    """The facility's series of a metric, by its Prometheus name or as a constant of ours."""
+    """Return the facility's series of a metric, given by its Prometheus name or our constant."""
     name = metric if isinstance(metric, str) else prometheus_name(metric)
     return f"{name}{{{', '.join((FACILITY, *where))}}}"
 
 
 def spelled(metric: str, *where: str) -> str:
-    """The same, with `_total` or without: that depends on who scraped it."""
+    """Return the same with or without `_total`, which depends on the scraper."""
     return series("", f'__name__=~"{metric}(_total)?"', *where)
 
 
 def total(metric: str | Instrument, *where: str, by: str = "") -> str:
-    """The sum of a gauge."""
+    """Return the sum of a gauge."""
     return f"sum{_by(by)} ({series(metric, *where)})"
 
 
 def most(metric: str, *where: str, by: str = "") -> str:
-    """The largest of a gauge."""
+    """Return the maximum of a gauge."""
     return f"max{_by(by)} ({series(metric, *where)})"
 
 
 def grown(metric: str, *where: str, by: str = "", over: str = WINDOW) -> str:
-    """What a pushed counter grew by, births counted."""
+    """Return the growth of a pushed counter, including the first values of series."""
     picked = series(metric, *where)
     newest = picked if over == WINDOW else f"max_over_time({picked}[{over}])"
     before = f"last_over_time({picked}[{GAP}] offset {over})"
@@ -60,56 +60,56 @@ def grown(metric: str, *where: str, by: str = "", over: str = WINDOW) -> str:
 
 
 def per_second(metric: str, *where: str, by: str = "") -> str:
-    """How fast a pushed counter grows."""
+    """Return the growth of a pushed counter per second."""
     return f"{grown(metric, *where, by=by)} / {SECONDS}"
 
 
 def rate(picked: str, by: str = "") -> str:
-    """How fast a scraped counter grows; `picked` is its series."""
+    """Return the growth per second of a scraped counter's series."""
     return f"sum{_by(by)} (rate({picked}[{WINDOW}]))"
 
 
 def rare(picked: str) -> str:
-    """The same for one that begins with what it counts, as the Collector's failures do."""
+    """Return the same for a counter whose first value counts, such as the Collector's failures."""
     born = f"({picked} unless last_over_time({picked}[{GAP}] offset {WINDOW}))"
     return f"({born} / {SECONDS} or rate({picked}[{WINDOW}]))"
 
 
 def mean(metric: str, *where: str, by: str = "") -> str:
-    """The mean of what a scraped histogram was given."""
+    """Return the mean of a scraped histogram's values."""
     summed, counted = (series(f"{metric}_{part}", *where) for part in _MEAN)
     return f"{rate(summed, by)} / ({rate(counted, by)} > 0)"
 
 
 def span_mean(*where: str, by: str) -> str:
-    """The mean duration of spans, from what the Collector made of all of them."""
+    """Return the mean duration of spans, from the Collector's span metrics."""
     summed, counted = (grown(f"{SPANS}_duration_seconds_{part}", *where, by=by) for part in _MEAN)
     return f"{summed} / ({counted} > 0)"
 
 
 def count(instrument: Instrument, *where: str, by: str = "", over: str = WINDOW) -> str:
-    """How many values a histogram of ours was given."""
+    """Return the number of values that a histogram of ours received."""
     return grown(f"{prometheus_name(instrument)}_count", *where, by=by, over=over)
 
 
 def share(instrument: Instrument, good: str, *where: str, over: str = WINDOW) -> str:
-    """Of a histogram's values those that fit `good`; nothing where there was none at all."""
+    """Return the share of a histogram's values that match `good`; nothing without values."""
     name = f"{prometheus_name(instrument)}_count"
     whole = grown(name, *where, over=over)
-    # Where none is good, no series of a good one may be there.
+    # Without any good value, the series of good ones may not exist.
     return f"({grown(name, good, *where, over=over)} or {whole} * 0) / ({whole} > 0)"
 
 
 def quantile(q: float, instrument: Instrument, *where: str, by: str = "") -> str:
-    """A true quantile of a histogram of ours; nothing where nothing happened."""
+    """Return a quantile of a histogram of ours; nothing without values."""
     grouped = f"le, {by}" if by else "le"
     buckets = grown(f"{prometheus_name(instrument)}_bucket", *where, by=grouped)
     return f"histogram_quantile({q:g}, {buckets})"
 
 
 def quantiles(instrument: Instrument, *where: str) -> dict[str, str]:
-    """The three lines that tell most of a distribution, by their legend."""
-    legends = {"half are faster": 0.5, "95 % are faster": 0.95, "99 % are faster": 0.99}
+    """Return the median and two high quantiles, by legend."""
+    legends = {"median": 0.5, "95th percentile": 0.95, "99th percentile": 0.99}
     return {legend: quantile(q, instrument, *where) for legend, q in legends.items()}
 
 

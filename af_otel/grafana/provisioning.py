@@ -1,4 +1,4 @@
-"""The files and settings of a Grafana that is ours alone."""
+"""Files and settings of a Grafana that shows nothing but our dashboards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 from af_otel.grafana import dashboards
-from af_otel.grafana.sources import sources
+from af_otel.grafana.sources import complete, sources, trace_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# No word to the outside. What Grafana fetches in the background stays: newer ones have their data
-# sources from there.
+    from af_otel.grafana.sources import TraceStore
+
+# No calls home. The background installer of plugins stays on: newer releases of Grafana get their
+# data sources from it.
 QUIET = {
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
@@ -22,8 +24,19 @@ QUIET = {
 HOME = f"dashboards/{dashboards.HOME}.json"
 
 
-def provisioned(directory: str, urls: Mapping[str, str]) -> dict[str, str]:
-    """Return by path what is in `directory` then; Grafana reads YAML, of which JSON is a part."""
+def provisioned(
+    directory: str, urls: Mapping[str, str], traces: TraceStore | None = None
+) -> dict[str, str]:
+    """Return the files for `directory` by path, as JSON: Grafana reads YAML, which includes it.
+
+    Parameters
+    ----------
+    urls
+        As passed to `sources`.
+    traces
+        The trace store that panels search; by default the one in `urls`.
+    """
+    store = traces or trace_store(urls)
     provider = {
         "name": "af-otel",
         "folder": dashboards.FOLDER,
@@ -36,13 +49,13 @@ def provisioned(directory: str, urls: Mapping[str, str]) -> dict[str, str]:
         "provisioning/dashboards/af-otel.yaml": {"apiVersion": 1, "providers": [provider]},
     }
     if dashboards.POSSIBLE:
-        made = dashboards.dashboards(choose=not urls.keys() >= {"prometheus", "tempo"})
-        contents |= {f"dashboards/{name}.json": board for name, board in made.items()}
+        boards = dashboards.dashboards(choose=not complete(urls, store), traces=store)
+        contents |= {f"dashboards/{name}.json": board for name, board in boards.items()}
     return {name: json.dumps(content, indent=1) + "\n" for name, content in contents.items()}
 
 
 def settings(directory: str) -> dict[str, str]:
-    """The variables by which Grafana finds what is in `directory`."""
+    """Return the environment variables that point Grafana to the files in `directory`."""
     found = {
         "GF_PATHS_PROVISIONING": f"{directory}/provisioning",
         **QUIET,

@@ -1,17 +1,22 @@
-"""What a dashboard asks, as Prometheus and Tempo are asked: its variables resolved."""
+"""The queries of a dashboard, as its data sources receive them."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Grafana's own, which no dashboard declares.
+# Grafana's own variables, which no dashboard declares.
 GRAFANAS = frozenset({"__range", "__rate_interval", "__interval"})
-# Where each kind of source has a query's text.
-_TEXTS = {"prometheus": "expr", "tempo": "query"}
+# The fields of a query by the kind of its data source. Of several, the text is a JSON object.
+_FIELDS = {
+    "prometheus": ("expr",),
+    "tempo": ("query",),
+    "jaeger": ("service", "operation", "tags", "minDuration", "maxDuration", "limit", "query"),
+}
 _VARIABLE = re.compile(r"\$\{?(\w+)(?::\w+)?\}?")
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAMES = re.compile(r'__name__=~?"([^"]*)"')
@@ -29,55 +34,63 @@ class Query(NamedTuple):
     panel: str
     source: str
     text: str
+    """PromQL, TraceQL, or the fields of a search in Jaeger as JSON."""
     instant: bool
 
     @property
     def where(self) -> str:
-        """What a person finds it by."""
+        """Its dashboard and panel, for messages."""
         return f"{self.board}: {self.panel}"
 
     def resolved(self, values: Mapping[str, str]) -> str:
-        """Return it as Grafana sends it; `values` are its variables'."""
+        """Return the text with the values of variables, as Grafana sends it."""
         return _VARIABLE.sub(lambda found: values.get(found[1], found[0]), self.text)
 
 
 def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What shows something: no headings."""
+    """Yield the panels of a dashboard, without headings."""
     for panel in board["panels"]:
         yield from panel.get("panels", ())
-        if panel.get("type") != "row":  # one of the library has no type
+        if panel.get("type") != "row":  # a library panel has no type
             yield panel
 
 
 def queries(board: Mapping[str, Any]) -> Iterator[Query]:
-    """Every query of a dashboard that is for Prometheus or Tempo."""
+    """Yield every query of a dashboard to Prometheus or a trace store."""
     for panel in panels(board):
         for target in panel.get("targets") or ():
             source = source_of(target).get("type", "")
-            if source in _TEXTS:
-                text = target.get(_TEXTS[source], "")
+            if source in _FIELDS:
+                text = _text(source, target)
                 instant = bool(target.get("instant"))
                 yield Query(board.get("title", ""), titled(panel), source, text, instant)
 
 
+def _text(source: str, target: Mapping[str, Any]) -> str:
+    fields = _FIELDS[source]
+    if len(fields) == 1:
+        return str(target.get(fields[0], ""))
+    return json.dumps({field: target[field] for field in fields if field in target})
+
+
 def titled(panel: Mapping[str, Any]) -> str:
-    """A panel's title; Grafana leaves out one that is empty."""
+    """Return the title of a panel; Grafana omits an empty one."""
     return str(panel.get("title", ""))
 
 
 def source_of(place: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The data source of a panel or query; older dashboards have its name alone."""
+    """Return the data source of a panel or query; older dashboards have just its name."""
     source = place.get("datasource") or {}
     return {"uid": source} if isinstance(source, str) else source
 
 
 def variables(text: str) -> set[str]:
-    """The variables that a text has, Grafana's own left out."""
+    """Return the variables in a text, without Grafana's own."""
     return {found[1] for found in _VARIABLE.finditer(text)} - GRAFANAS
 
 
 def metric_names(promql: str) -> set[str]:
-    """The metrics that are asked for, also those by a pattern, which is shortened to a name."""
+    """Return the metrics in a query; a pattern is shortened to a name that it matches."""
     named = {re.sub(r"\(_\w+\)\?", "", name) for name in _NAMES.findall(promql)}
     found = {name.replace(".+", "x") for name in named if not name.startswith("$")}
     left = _TEXT.sub('""', promql)
@@ -87,7 +100,7 @@ def metric_names(promql: str) -> set[str]:
 
 
 def unbalanced(query: str) -> str:
-    """What of a query's brackets and quotes has no other half; empty where all have."""
+    """Return the first bracket or quote of a query that has no counterpart, or an empty string."""
     bare = _TEXT.sub("", query)
     if '"' in bare:
         return '"'

@@ -1,4 +1,4 @@
-"""Every query of every panel, asked of the real Prometheus and Tempo after people worked."""
+"""Every query of every panel, sent to the real Prometheus and trace store after people worked."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import time
 import urllib.error
 
 import pytest
+from af_otel_semconv import services, spans
 from facility import af_otel
-from panels import ON_A_CLUSTER, ON_A_DISK, WITH_CRICK, empty, has_data, options, resolved
+from panels import BACK, ON_A_CLUSTER, ON_A_DISK, WITH_CRICK, empty, has_data, options, resolved
 from rendered import needs_dashboards
 from test_user_metrics import run_example
 
 from af_otel.grafana.dashboards import dashboards
 from af_otel.grafana.queries import queries
+from af_otel.grafana.sources import trace_store
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
-from servers import ROOT, post_json
+from servers import ROOT, post_json, wait_for
 
 pytestmark = [pytest.mark.facility, pytest.mark.timeout(600), needs_dashboards]
 
-# What is pushed is there, at the latest, after an export, a scrape, and Tempo's indexing.
+# Data is visible after an export, a scrape, and the trace store's indexing.
 WITHIN = 90
 MORE_THAN_A_QUEUE = 50_002  # spans; `queue_size` of collector-config/local.yaml
 
-# Results go from one worker to the other, and tasks fail.
+# Results are sent from one worker to the other, and tasks fail.
 DASK = """
 import os, signal, time
 import numpy as np
@@ -43,7 +45,7 @@ with Client() as client:
     assert client.submit(total, parts, workers=[second], pure=False).result() == 8_000_000
     wait(client.map(boom, range(3), pure=False))
 """
-# A worker of a cluster in the kernel dies; the cluster stays until its scheduler has told so.
+# A worker of a cluster in the kernel dies; the cluster stays until its scheduler has reported it.
 LOST = """
 with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
     with Client(cluster) as client:
@@ -61,7 +63,7 @@ threading.Timer(1, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 @pytest.fixture(scope="module")
 def worked(facility):
-    """A facility in which somebody ran the examples, made mistakes, and left."""
+    """A facility in which a user ran the examples, made mistakes, and logged out."""
     with User(facility.hub["url"], "looking", facility.hub["password"]) as user:
         user.log_in()
         user.spawn(90)
@@ -76,7 +78,7 @@ def worked(facility):
         assert Kernel(user, "examples/ends.ipynb").run(DIES, 60).status == "ok"
         time.sleep(8)  # The server finds dead kernels every 3 s, and exports every 5 s.
         user.stop_server()
-        # Once more: what the first start counted may have been before the first scrape.
+        # Once more: the first start may have been counted before the first scrape.
         user.spawn(90)
         user.stop_server()
     collect(facility)
@@ -85,7 +87,7 @@ def worked(facility):
 
 
 def collect(facility):
-    """What an operator does."""
+    """Collect an operator's metrics."""
     done = af_otel(
         "collect",
         "--once",
@@ -100,13 +102,13 @@ def collect(facility):
 
 
 def spoil(collector):
-    """Have the Collector drop what fits into no queue, and what Prometheus will not take."""
+    """Have the Collector drop what exceeds its queue, and what Prometheus rejects."""
     now = time.time_ns()
     spans = [
         {"traceId": "ab" * 16, "spanId": f"{number:016x}", "name": "many", "startTimeUnixNano": now}
         for number in range(1, MORE_THAN_A_QUEUE)
     ]
-    with contextlib.suppress(urllib.error.HTTPError):  # The sender is told so, too.
+    with contextlib.suppress(urllib.error.HTTPError):  # the sender gets an error, too
         body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
         post_json(f"{collector}/v1/traces", body, timeout=60)
     point = {"asDouble": 1, "timeUnixNano": now - 2 * 86400 * 10**9}
@@ -115,20 +117,46 @@ def spoil(collector):
     post_json(f"{collector}/v1/metrics", body)
 
 
+def sources(facility):
+    """The query APIs of a facility, by the kind of data source."""
+    return {
+        "prometheus": facility.urls["prometheus"],
+        facility.info["trace_store"]: facility.urls["traces"],
+    }
+
+
 def test_every_panel_has_data(worked):
-    """A query that is refused, or finds nothing, is named with its panel."""
+    """A query that is rejected, or finds nothing, is reported with its panel."""
     elsewhere = ON_A_CLUSTER | ON_A_DISK
     if importlib.util.find_spec("crick") is None:
         elsewhere |= WITH_CRICK
-    left = empty(worked.urls, lambda where: where not in elsewhere, WITHIN)
+    left = empty(
+        sources(worked),
+        lambda where: where not in elsewhere,
+        WITHIN,
+        facility=worked.info["name"],
+        session=session(worked),
+    )
     assert not left, "Panels without data:\n" + "\n".join(left)
 
 
+def session(facility):
+    """The session whose computation failed."""
+
+    def found():
+        graphs = facility.store.spans(
+            services.DASK_SCHEDULER, spans.COMPUTE_GRAPH, start=time.time() - BACK
+        )
+        return [span.session for span in graphs if span.status == "error"]
+
+    return wait_for(found, "a failed computation", WITHIN)[0]
+
+
 def test_panels_of_disks_have_data_where_there_are_disks(facility):
-    """What a kubelet with disks says, in its labels, as the Collector passes it on."""
+    """Metrics of a kubelet with disks, in its labels, are shown as the Collector forwards them."""
     home = {"namespace": "jhub", "persistentvolumeclaim": "claim-alice"}
     root = {"node": "worker-1", "id": "/", "device": "/dev/vda1"}
-    said = {
+    values = {
         "container_fs_usage_bytes": (60e9, root),
         "container_fs_limit_bytes": (100e9, root),
         "kubelet_volume_stats_used_bytes": (7e9, home),
@@ -144,24 +172,24 @@ def test_panels_of_disks_have_data_where_there_are_disks(facility):
                 ]
             },
         }
-        for name, (value, labels) in said.items()
+        for name, (value, labels) in values.items()
     ]
     kubelet = {"service.name": "kubelet", "service.namespace": facility.info["name"]}
     resource = {"attributes": attributes(kubelet)}
     body = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
     post_json(f"{facility.urls['collector_otlp']}/v1/metrics", body)
 
-    left = empty(facility.urls, ON_A_DISK.__contains__, WITHIN)
+    left = empty(sources(facility), ON_A_DISK.__contains__, WITHIN)
     assert not left, "Panels without data:\n" + "\n".join(left)
 
 
 def attributes(values):
-    """As OTLP has them."""
+    """Attributes as OTLP JSON."""
     return [{"key": key, "value": {"stringValue": value}} for key, value in values.items()]
 
 
-def test_variables_offer_what_there_is(worked):
-    """The facility by its name, and what happened in it."""
+def test_variables_offer_existing_values(worked):
+    """The name of the facility is offered, as are the names of what ran in it."""
     offered = {
         label: options(worked.urls["prometheus"], metric, label)
         for metric, label in (
@@ -181,9 +209,10 @@ def test_variables_offer_what_there_is(worked):
     }
 
 
-def test_facilities_are_told_apart(worked):
-    """With one chosen that is not there, no panel shows anything."""
-    for name, board in dashboards().items():
-        values = resolved(worked.urls["prometheus"], board, facility="elsewhere")
+def test_facilities_are_separate(worked):
+    """With a facility chosen that does not exist, no panel shows anything."""
+    urls = sources(worked)
+    for name, board in dashboards(traces=trace_store(urls)).items():
+        values = resolved(urls["prometheus"], board, facility="elsewhere")
         for query in queries(board):
-            assert not has_data(worked.urls, query, values), (name, query)
+            assert not has_data(urls, query, values), (name, query)

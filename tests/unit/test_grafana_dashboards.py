@@ -119,7 +119,7 @@ def test_panels_that_mention_exemplars_query_them(boards):
 
 
 def test_tables_show_the_newest_spans_and_each_once(boards):
-    """Tempo is told to prefer recent spans, and markers of open spans are excluded."""
+    """The query asks for recent spans, and excludes the markers of open spans."""
     traceql = [query.text for query in searches(boards)]
     assert traceql
     for text in traceql:

@@ -1,1 +1,1 @@
-"""The dashboards, one a file."""
+"""The dashboards, one per file."""

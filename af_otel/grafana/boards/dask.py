@@ -1,4 +1,4 @@
-"""Dask: how long tasks really take, what workers do, and what waits."""
+"""Dask: how long tasks take, what workers do, and what waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
-from af_otel.grafana.variables import choice, text
+from af_otel.grafana.search import Spans
+from af_otel.grafana.variables import choice, scheduler, slower
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -19,43 +20,41 @@ TASKS = "dask_task_duration_seconds"
 TRANSFERS = "dask_task_transfer_duration_seconds"
 WORKER = 'job=~".+/dask-worker"'
 WHY = (
-    "distributed asks its digest for `quantile(50)` where 0 to 1 is meant, and gets the maximum; "
-    "without `crick` in the workers' image it has none at all. "
+    "distributed queries its digest for `quantile(50)`, which expects 0 to 1, and so gets the "
+    "maximum. Without `crick` in the workers' image there is no digest. "
 )
 
 
 def dask(place: Place) -> Dashboard:
-    """Tasks and graphs, workers and their efficiency, transfers and waits."""
-    graphs = f'resource.service.namespace =~ "$facility" && {kit.ended(spans.COMPUTE_GRAPH)}'
-    session = place.url("sessions", session="${__value.raw}")
+    """Return the dashboard of tasks and graphs, workers, transfers and waits."""
     return kit.board(
         place,
         "dask",
         "Dask",
-        "All schedulers together: what tasks cost, whether workers are used, what waits.",
+        "All schedulers together: how long tasks take, how busy workers are, and what waits.",
         {
             "Tasks": _tasks(),
             "Workers": _workers(),
             "Waits and transfers": _waits(),
-            "Dask's own medians, which are none": _medians(),
-            "Which": [
+            "Dask's own medians, which are maxima": _medians(),
+            "Computations to look at": [
                 kit.spans(
-                    "Computations that failed",
-                    "The trace has the tasks that failed first, by prefix, and on which worker.",
-                    f"{{ {graphs} && status = error }}",
+                    place,
+                    "Failed computations",
+                    "The trace shows the first tasks that failed, by prefix and worker.",
+                    Spans(spans.COMPUTE_GRAPH, failed=True),
                     attributes.SESSION_ID,
                     attributes.ERROR_TYPE,
                     attributes.GRAPH_TASKS,
                     attributes.GRAPH_TASKS_ERRED,
-                    session=session,
                 ),
                 kit.spans(
-                    "Computations that took longer than chosen",
-                    "The trace shows each prefix and each worker's share as a bar.",
-                    f"{{ {graphs} && duration > $slower }}",
+                    place,
+                    "Slow computations",
+                    "The trace shows a bar for each prefix and for each worker's share.",
+                    Spans(spans.COMPUTE_GRAPH, slower="$slower"),
                     attributes.SESSION_ID,
                     attributes.GRAPH_TASKS,
-                    session=session,
                 ),
             ],
         },
@@ -65,9 +64,10 @@ def dask(place: Place) -> Dashboard:
                 "Task prefix",
                 f"{TASKS}_count",
                 "dask_task_prefix",
-                "What Dask calls tasks that are alike; `other` beyond the first fifty",
+                "Dask's name for tasks of one kind; `other` beyond the first fifty",
             ),
-            text("slower", "Slower than", "100ms", "Computations in the table took longer"),
+            *slower(place, "100ms", "computations"),
+            *scheduler(place),
         ],
     )
 
@@ -77,8 +77,8 @@ def _tasks() -> list[kit.Panel]:
     return [
         kit.lines(
             "Tasks per second",
-            "Done or failed, by prefix. Thousands of tasks of milliseconds each are work for the "
-            "scheduler only: larger partitions help.",
+            "Finished or failed, by prefix. Thousands of tasks of milliseconds keep just the "
+            "scheduler busy: use larger partitions.",
             "ops",
             {
                 "{{dask_task_prefix}}": promql.per_second(
@@ -88,14 +88,14 @@ def _tasks() -> list[kit.Panel]:
             stacked=True,
         ),
         kit.lines(
-            "A task's duration",
-            "True quantiles: every task of every worker is counted once.",
+            "Duration of tasks",
+            "Quantiles over every task of every worker.",
             "s",
             promql.quantiles(metrics.TASK_DURATION, PREFIX),
         ),
         kit.lines(
-            "By prefix: 95 % are faster",
-            "The prefix at the top is where an analysis waits.",
+            "Duration by prefix: 95th percentile",
+            "The topmost prefix is where an analysis spends its time.",
             "s",
             {
                 "{{dask_task_prefix}}": promql.quantile(
@@ -104,26 +104,26 @@ def _tasks() -> list[kit.Panel]:
             },
         ),
         kit.lines(
-            "Tasks that failed",
-            "Of the tasks within five minutes. A task that is tried again is counted each time.",
+            "Failed tasks",
+            "Share of tasks within five minutes. A retried task is counted each time.",
             "percentunit",
             {"failed": f"1 - {done}"},
             limits=(0.01, 0.1),
         ),
         kit.lines(
-            "A computation's duration",
+            "Duration of computations",
             "From a graph's arrival at the scheduler to its last task.",
             "s",
             promql.quantiles(metrics.COMPUTE_DURATION),
         ),
         kit.lines(
-            "Tasks of a graph",
-            "Half of the graphs are smaller, and 95 %. Above 100,000 the scheduler takes minutes "
-            "to take one in.",
+            "Tasks per graph",
+            "Median and 95th percentile. Above 100,000 tasks, the scheduler needs minutes to "
+            "accept a graph.",
             "short",
             {
-                "half are smaller": promql.quantile(0.5, metrics.COMPUTE_TASKS),
-                "95 % are smaller": promql.quantile(0.95, metrics.COMPUTE_TASKS),
+                "median": promql.quantile(0.5, metrics.COMPUTE_TASKS),
+                "95th percentile": promql.quantile(0.95, metrics.COMPUTE_TASKS),
             },
         ),
     ]
@@ -134,7 +134,8 @@ def _workers() -> list[kit.Panel]:
     return [
         kit.lines(
             "Workers",
-            "By what they do. `paused` are out of memory; many `idle` ones are paid for by others.",
+            "By state. `paused` workers are out of memory; `idle` ones hold resources that nothing "
+            "uses.",
             "short",
             {"{{dask_worker_state}}": promql.total(metrics.WORKER_COUNT, by="dask_worker_state")},
             stacked=True,
@@ -142,8 +143,8 @@ def _workers() -> list[kit.Panel]:
         ),
         kit.lines(
             "Workers lost within five minutes",
-            "Left without being asked to: killed for their memory, preempted, or cut off. Their "
-            "tasks are done again.",
+            "Workers that were killed for their memory, preempted, or lost their connection. Their "
+            "tasks run again.",
             "short",
             {"lost": f"{promql.grown('dask_worker_lost_total')} or vector(0)"},
             limits=(1, 10),
@@ -151,17 +152,17 @@ def _workers() -> list[kit.Panel]:
         ),
         kit.lines(
             "CPU efficiency",
-            "CPU that the workers used for each second in which a task ran. Near 100 % they "
-            "compute; 20 % is a wait for storage; above 100 % tasks use threads of their own, or "
-            "are so short that Dask's own work shows.",
+            "CPU seconds of workers per second of running tasks. Near 100 %: they compute. 20 %: "
+            "they wait for storage. Above 100 %: tasks start threads, or are so short that Dask's "
+            "overhead counts.",
             "percentunit",
-            {"CPU of tasks' time": f"{cpu} / ({promql.per_second(f'{TASKS}_sum')} > 0)"},
+            {"CPU per task time": f"{cpu} / ({promql.per_second(f'{TASKS}_sum')} > 0)"},
             width=kit.THIRD,
         ),
         kit.lines(
             "Memory of workers",
-            "`managed` are results that Dask holds, `unmanaged` everything else in the process, "
-            "`spilled` is on disk. Unmanaged that only grows is a leak.",
+            "`managed` are results that Dask keeps, `unmanaged` everything else in the process, "
+            "`spilled` is on disk. Unmanaged memory that only grows is a leak.",
             "bytes",
             {"{{type}}": promql.total("dask_worker_memory_bytes", by="type")},
             stacked=True,
@@ -169,12 +170,12 @@ def _workers() -> list[kit.Panel]:
         ),
         kit.lines(
             "Busy threads",
-            "Tasks that run, of the threads there are; a gap while tasks wait is a graph without "
-            "enough parallel work.",
+            "Running tasks compared with threads. A gap while tasks wait means a graph with too "
+            "little parallelism.",
             "short",
             {
                 "threads": promql.total("dask_worker_threads"),
-                # Idle workers tell no such series.
+                # Idle workers do not export this series.
                 "running": promql.total("dask_worker_tasks", 'state="executing"')
                 + f" or 0 * {promql.total('dask_worker_threads')}",
                 "wanted": promql.total("dask_scheduler_desired_workers"),
@@ -182,12 +183,12 @@ def _workers() -> list[kit.Panel]:
             width=kit.THIRD,
         ),
         kit.lines(
-            "Workers that came and went",
-            "As the scheduler counts them, those that were asked to leave included.",
+            "Workers that joined and left",
+            "As the scheduler counts them, including those that it asked to leave.",
             "short",
             {
-                "came": promql.total("dask_scheduler_workers_added_total"),
-                "went": promql.total("dask_scheduler_workers_removed_total"),
+                "joined": promql.total("dask_scheduler_workers_added_total"),
+                "left": promql.total("dask_scheduler_workers_removed_total"),
             },
             width=kit.THIRD,
         ),
@@ -198,32 +199,32 @@ def _waits() -> list[kit.Panel]:
     return [
         kit.lines(
             "Tasks by state",
-            "`waiting` are for other tasks, `queued` for a thread, `no-worker` for a worker that "
-            "fits; `processing` are on a worker, `memory` are results somebody still wants.",
+            "`waiting` for other tasks, `queued` for a thread, `no-worker` for a suitable worker, "
+            "`processing` on a worker, `memory`: results that are still needed.",
             "short",
             {"{{state}}": promql.total("dask_scheduler_tasks", by="state")},
             stacked=True,
             width=kit.THIRD,
         ),
         kit.lines(
-            "Tasks' wait for their inputs",
-            "How long a task whose inputs are on other workers waits for them. Near the tasks' own "
-            "duration the network is what computes.",
+            "Time that tasks wait for inputs",
+            "Of tasks whose inputs are on other workers. If it is close to the tasks' duration, "
+            "the network is the bottleneck.",
             "s",
             promql.quantiles(metrics.TASK_TRANSFER_DURATION, PREFIX),
             width=kit.THIRD,
         ),
         kit.lines(
-            "Between workers",
-            "What workers sent each other per second.",
+            "Transfers between workers",
+            "Bytes that workers sent each other per second.",
             "Bps",
             {"sent": promql.rate(promql.series("dask_worker_transfer_outgoing_bytes_total"))},
             width=kit.THIRD,
         ),
         kit.lines(
-            "The scheduler's longest pause",
-            "Of its event loop, since it was last asked. Seconds are a graph being taken in, and "
-            "nothing else moves meanwhile.",
+            "Longest pause of the event loop",
+            "Since the last scrape. Seconds mean that the scheduler is accepting a graph, and does "
+            "nothing else meanwhile.",
             "s",
             {
                 "scheduler": promql.most("dask_scheduler_tick_duration_maximum_seconds"),
@@ -234,7 +235,7 @@ def _waits() -> list[kit.Panel]:
         ),
         kit.lines(
             "Latency of workers",
-            "A worker's way to the scheduler and back, the slowest and the mean.",
+            "Round trip between worker and scheduler: the slowest worker and the mean.",
             "s",
             {
                 "slowest": promql.most("dask_worker_latency_seconds"),
@@ -244,7 +245,7 @@ def _waits() -> list[kit.Panel]:
         ),
         kit.lines(
             "Results in memory",
-            "What the scheduler keeps for somebody, by prefix.",
+            "Results that the scheduler keeps for clients or other tasks, by prefix.",
             "bytes",
             {
                 "{{task_prefix_name}}": promql.total(
@@ -263,26 +264,25 @@ def _medians() -> list[kit.Panel]:
     return [
         kit.lines(
             "`dask_worker_task_duration_median_seconds`",
-            f"No median: {WHY}One task of three seconds among 400 of 10 ms shows as three seconds.",
+            f"Not a median: {WHY}One task of 3 s among 400 of 10 ms shows as 3 s.",
             "s",
             {"{{instance}}": promql.series("dask_worker_task_duration_median_seconds")},
         ),
         kit.lines(
-            "The median of tasks' durations",
-            "Its true counterpart, from our histogram: half of all tasks are faster.",
+            "Median duration of tasks",
+            "The actual median, from af-otel's histogram.",
             "s",
             {"median": promql.quantile(0.5, metrics.TASK_DURATION)},
         ),
         kit.lines(
             "`dask_worker_transfer_bandwidth_median_bytes`",
-            f"No median: {WHY}This is each worker's fastest transfer.",
+            f"Not a median: {WHY}This is each worker's fastest transfer.",
             "Bps",
             {"{{instance}}": promql.series("dask_worker_transfer_bandwidth_median_bytes")},
         ),
         kit.lines(
-            "Bandwidth that tasks have seen",
-            "Its true counterpart: bytes that workers sent for each second in which tasks waited "
-            "for them.",
+            "Mean bandwidth of transfers",
+            "The actual bandwidth: bytes that workers sent per second of waiting for inputs.",
             "Bps",
             {"mean": f"{sent} / ({waited} > 0)"},
         ),

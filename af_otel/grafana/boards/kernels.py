@@ -1,4 +1,4 @@
-"""Kernels and cells: what runs, how long it waits, and what breaks."""
+"""Kernels and cells: what runs, how long it waits, and what fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
-from af_otel.grafana.variables import choice, text
+from af_otel.grafana.search import Spans
+from af_otel.grafana.variables import choice, slower
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -19,10 +20,8 @@ KIND = 'jupyter_kernel_name=~"$kernel"'
 
 
 def kernels(place: Place) -> Dashboard:
-    """Kernels by their name, cells by their status, and both by their time."""
-    cells = f'resource.service.namespace =~ "$facility" && {kit.ended(spans.RUN_CELL)}'
+    """Return the dashboard of kernels by name and cells by status."""
     last = promql.series("jupyter_server_last_activity_timestamp_seconds")
-    session = place.url("sessions", session="${__value.raw}")
     return kit.board(
         place,
         "kernels",
@@ -32,8 +31,7 @@ def kernels(place: Place) -> Dashboard:
             "Kernels": [
                 kit.lines(
                     "Kernels running",
-                    "By the kernel's name. A server that was killed is counted for five more "
-                    "minutes.",
+                    "By kernel name. Those of a killed server count for five more minutes.",
                     "short",
                     {
                         "{{jupyter_kernel_name}}": promql.total(
@@ -44,9 +42,9 @@ def kernels(place: Place) -> Dashboard:
                     width=kit.THIRD,
                 ),
                 kit.lines(
-                    "A kernel's start",
-                    "From the wish for it to its process; seconds are slow home directories or "
-                    "environments.",
+                    "Time to start a kernel",
+                    "From the request until the process runs. Seconds mean slow home directories "
+                    "or environments.",
                     "s",
                     promql.quantiles(metrics.KERNEL_START_DURATION, KIND),
                     limits=(5, 20),
@@ -54,8 +52,8 @@ def kernels(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Kernels that died within five minutes",
-                    "`killed` is mostly the kernel's memory limit, `crashed` a library, `exited` "
-                    "the user's own `exit()`.",
+                    "`killed` is mostly the memory limit, `crashed` a library, `exited` a call of "
+                    "`exit()`.",
                     "short",
                     {
                         "{{jupyter_kernel_death_reason}}": promql.grown(
@@ -69,8 +67,7 @@ def kernels(place: Place) -> Dashboard:
             "Cells": [
                 kit.lines(
                     "Cells within five minutes",
-                    "By how they ended. `aborted` are those behind one that failed, `died` those "
-                    "whose kernel did.",
+                    "By status. `aborted`: a cell before it failed. `died`: the kernel died.",
                     "short",
                     {
                         "{{jupyter_cell_status}}": promql.count(
@@ -80,50 +77,51 @@ def kernels(place: Place) -> Dashboard:
                     stacked=True,
                 ),
                 kit.lines(
-                    "A cell's wait",
-                    "From its arrival at the server to its start in the kernel. `Run all` makes "
-                    "cells wait for each other; half a second for half of them does not come from "
-                    "that.",
+                    "Queueing time of cells",
+                    "From a cell's arrival at the server to its start in the kernel. With `Run "
+                    "all`, cells wait for each other; a median of half a second has other "
+                    "reasons.",
                     "s",
                     promql.quantiles(metrics.CELL_QUEUE_DURATION),
                 ),
                 kit.lines(
-                    "A cell's run",
-                    "True quantiles, in the kernel. What Dask did for it is part of it.",
+                    "Run time of cells",
+                    "Quantiles over all cells, measured in the kernel, including Dask work that a "
+                    "cell waits for.",
                     "s",
                     promql.quantiles(metrics.CELL_DURATION),
                 ),
                 kit.heat(
-                    "All of them",
-                    "Each column is five minutes, darker are more cells: most take milliseconds, "
-                    "an analysis is the dark band above.",
+                    "Distribution of run times",
+                    "Each column is five minutes; darker means more cells. Most take "
+                    "milliseconds; an analysis is the dark band above.",
                     "s",
                     promql.grown(f"{CELLS}_bucket", by="le"),
                 ),
             ],
-            "Which": [
+            "Cells to look at": [
                 kit.spans(
-                    "Cells that failed",
-                    "With the exception's class; what they did before and after is in the session.",
-                    f"{{ {cells} && status = error }}",
+                    place,
+                    "Failed cells",
+                    "Cells that raised an exception. The session shows what ran before and after.",
+                    Spans(spans.RUN_CELL, failed=True),
                     attributes.SESSION_ID,
                     attributes.ERROR_TYPE,
-                    session=session,
                 ),
                 kit.spans(
-                    "Cells that took longer than chosen",
-                    "The trace says what of it was Dask, and which tasks.",
-                    f"{{ {cells} && duration > $slower }}",
+                    place,
+                    "Slow cells",
+                    "The trace shows how much of the time was spent in Dask, and in which tasks.",
+                    Spans(spans.RUN_CELL, slower="$slower"),
                     attributes.SESSION_ID,
                     attributes.CELL_EXECUTION_COUNT,
-                    session=session,
                 ),
             ],
-            "What servers say themselves": [
+            "The servers' own metrics": [
                 kit.lines(
                     "Kernels and terminals",
-                    "`kernel_currently_running_total` and its sibling, of the users' servers that "
-                    "are scraped.",
+                    "`kernel_currently_running_total` and `terminal_currently_running_total` of "
+                    "the users' servers that are scraped.",
                     "short",
                     {
                         "kernels": promql.total("kernel_currently_running_total"),
@@ -131,9 +129,9 @@ def kernels(place: Place) -> Dashboard:
                     },
                 ),
                 kit.bars(
-                    "Idle for",
-                    "Since a server last saw its user do something, the ten longest. What is "
-                    "idle for days is not culled.",
+                    "Longest idle servers",
+                    "Time since the last activity, for the ten longest. A server that is idle for "
+                    "days is not being culled.",
                     "s",
                     {"{{instance}}": f"topk (10, time() - {last})"},
                     limits=(86400, 604800),
@@ -146,8 +144,8 @@ def kernels(place: Place) -> Dashboard:
                 "Kernel",
                 "jupyter_kernel_active",
                 "jupyter_kernel_name",
-                "The kernel's name as users choose it",
+                "The name of the kernel",
             ),
-            text("slower", "Slower than", "1s", "Cells in the table took longer than this"),
+            *slower(place, "1s", "cells"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Kubernetes and nodes: what kubelets say of nodes, and of the facility's pods and volumes."""
+"""Kubernetes and nodes: metrics of kubelets about nodes, and the facility's pods and volumes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LEGEND = "{{namespace}}/{{persistentvolumeclaim}}"
 
 
 def nodes(place: Place) -> Dashboard:
-    """Nodes, pods and volumes, as far as they are the facility's."""
+    """Return the dashboard of the facility's nodes, pods and volumes."""
     return kit.board(
         place,
         "kubernetes",
         "Kubernetes and nodes",
-        "CPU, memory and disks of nodes, and of this facility's pods and volumes. Other pods of "
-        "the cluster are in the nodes' numbers only.",
+        "CPU, memory and disks of nodes, and of this facility's pods and volumes. Other pods are "
+        "included in the numbers of nodes only.",
         {"Nodes": _nodes(), "Pods": _pods(), "Volumes": _volumes()},
         [
             choice(
@@ -33,19 +33,19 @@ def nodes(place: Place) -> Dashboard:
                 "Namespace",
                 "pod_memory_working_set_bytes",
                 "namespace",
-                "Of pods and volumes",
+                "The namespace of pods and volumes",
             )
         ],
     )
 
 
 def _nodes() -> list[kit.Panel]:
-    # Each facility on a node measures all of it.
+    # Each facility on a node measures the whole node.
     used, there = (promql.series(f"container_fs_{what}_bytes", ROOT) for what in ("usage", "limit"))
     return [
         kit.lines(
             "CPU",
-            "Cores in use on each node, by all of its pods.",
+            "Cores in use on each node, by all pods.",
             "short",
             {
                 "{{node}}": "max by (node) (rate("
@@ -55,7 +55,7 @@ def _nodes() -> list[kit.Panel]:
         ),
         kit.lines(
             "Memory",
-            "What each node cannot give away: its working set. Near the node's memory, pods are "
+            "The working set of each node. When it comes close to the node's memory, pods are "
             "evicted.",
             "bytes",
             {"{{node}}": promql.most("node_memory_working_set_bytes", by="node")},
@@ -63,8 +63,8 @@ def _nodes() -> list[kit.Panel]:
         ),
         kit.lines(
             "Disk",
-            "The fullest of each node's own file systems. From 85 % on kubelets throw images away, "
-            "so the next spawn pulls them again.",
+            "The fullest file system of each node. Above 85 %, kubelets delete images, and the "
+            "next spawn pulls them again.",
             "percentunit",
             {"{{node}}": f"max by (node) ({used} / ({there} > 0))"},
             limits=(0.75, 0.85),
@@ -77,7 +77,7 @@ def _pods() -> list[kit.Panel]:
     return [
         kit.lines(
             "CPU of the ten busiest pods",
-            "Cores in use. A user's pod that stays at its limit is slowed down.",
+            "Cores in use. A pod that stays at its limit is throttled.",
             "short",
             {
                 "{{pod}}": "topk (10, "
@@ -87,8 +87,8 @@ def _pods() -> list[kit.Panel]:
         ),
         kit.lines(
             "Memory of the ten largest pods",
-            "Working set: at the pod's limit the kernel in it is killed, and the user sees "
-            "`Kernel died`.",
+            "The working set. At the pod's limit its kernel is killed, and the user sees `Kernel "
+            "died`.",
             "bytes",
             {
                 "{{pod}}": "topk (10, "
@@ -98,7 +98,7 @@ def _pods() -> list[kit.Panel]:
         ),
         kit.lines(
             "Pods",
-            "That have a working set, by namespace.",
+            "Running pods by namespace.",
             "short",
             {
                 "{{namespace}}": "count by (namespace) "
@@ -107,9 +107,9 @@ def _pods() -> list[kit.Panel]:
             width=kit.THIRD,
         ),
         kit.lines(
-            "Containers that started anew",
-            "Within five minutes. The hub's is people who are logged out of nothing, but cannot "
-            "start servers; many are a crash that repeats.",
+            "Container restarts",
+            "Within five minutes. While the hub restarts, users cannot start servers. Many "
+            "restarts mean a crash loop.",
             "short",
             {
                 "{{namespace}}": "sum by (namespace) (changes("
@@ -120,7 +120,7 @@ def _pods() -> list[kit.Panel]:
         ),
         kit.lines(
             "CPU by namespace",
-            "What the facility uses of the cluster.",
+            "CPU that the facility uses.",
             "short",
             {
                 "{{namespace}}": promql.rate(
@@ -134,24 +134,23 @@ def _pods() -> list[kit.Panel]:
 
 
 def _volumes() -> list[kit.Panel]:
-    # Each node on which a claim is mounted measures all of it.
+    # Each node that mounts a claim measures the whole volume.
     used, there = (
         promql.most(f"kubelet_volume_stats_{what}_bytes", NAMESPACE, by=CLAIM)
         for what in ("used", "capacity")
     )
     return [
         kit.bars(
-            "The fullest volumes",
-            "Of the volumes that are mounted somewhere. A full home directory is a server that "
-            "does not start.",
+            "Fullest volumes",
+            "Among volumes that are mounted. A server with a full home directory does not start.",
             "percentunit",
             {LEGEND: f"topk (15, {used} / ({there} > 0))"},
             limits=(0.8, 0.95),
             most=1,
         ),
         kit.lines(
-            "What volumes hold",
-            "Used bytes by claim; a steep line is a job that writes where it should not.",
+            "Used bytes of volumes",
+            "By claim. A steep rise may be a job that writes to the wrong place.",
             "bytes",
             {LEGEND: f"topk (15, {used})"},
         ),

@@ -1,13 +1,15 @@
-"""Facility overview: how the facility does, and where to look on."""
+"""Facility overview: how the facility is doing, and where to look next."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from af_otel_semconv import metrics, spans
+from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
 from af_otel.grafana.kit import HALF, SIXTH, THIRD
+from af_otel.grafana.search import Spans
+from af_otel.grafana.variables import service
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -16,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def overview(place: Place) -> Dashboard:
-    """How many people are here, whether what they do works, and how fast."""
+    """Return the dashboard of how many people work, how fast, and what fails."""
     return kit.board(
         place,
         "overview",
         "Facility overview",
-        "Who is here, whether what they do works, and how fast. Each number leads to more.",
+        "How many people work, how fast, and what fails. Each number links to its details.",
         {
             "Now": [
                 kit.number(
                     "Servers",
-                    "Users' servers running, as the hub counts them; twice in the five minutes "
-                    "after it was started anew.",
+                    "Users' servers that run, as the hub counts them. They count twice for five "
+                    "minutes after the hub restarts.",
                     "short",
                     promql.total(metrics.SERVER_ACTIVE),
                     link=place.link("spawn", "Spawn"),
@@ -35,7 +37,7 @@ def overview(place: Place) -> Dashboard:
                 ),
                 kit.number(
                     "Kernels",
-                    "Kernels running on all servers. A server that was killed is counted for five "
+                    "Kernels that run on all servers. Those of a killed server count for five "
                     "more minutes.",
                     "short",
                     promql.total(metrics.KERNEL_ACTIVE),
@@ -43,21 +45,21 @@ def overview(place: Place) -> Dashboard:
                 ),
                 kit.number(
                     "Dask workers",
-                    "Workers of all schedulers that are traced, whatever they do.",
+                    "Workers of all schedulers that are traced, busy or idle.",
                     "short",
                     promql.total(metrics.WORKER_COUNT),
                     link=place.link("dask", "Dask"),
                 ),
                 kit.number(
-                    "Users of the last day",
-                    "People who were active within 24 hours, as the hub counts them.",
+                    "Daily active users",
+                    "Users who were active within 24 hours, as the hub counts them.",
                     "short",
                     promql.total("jupyterhub_active_users", 'period="24h"'),
                 ),
                 kit.number(
-                    "Spawns that worked",
-                    "Of the spawns in the time shown, those that gave a server or were cancelled "
-                    "by their user. Below 99 % look at their reasons.",
+                    "Successful spawns",
+                    "Share of spawns in the time range that started a server or were cancelled by "
+                    "the user. Below 99 %, look at the reasons.",
                     "percentunit",
                     promql.share(
                         metrics.SPAWN_DURATION,
@@ -69,8 +71,8 @@ def overview(place: Place) -> Dashboard:
                 ),
                 kit.number(
                     "Cells without an error",
-                    "Of the cells run in the time shown. Users' own mistakes are in it: compare "
-                    "with the days before rather than with 100 %.",
+                    "Share of cells in the time range. It includes users' own mistakes: compare "
+                    "it with earlier days rather than with 100 %.",
                     "percentunit",
                     promql.share(
                         metrics.CELL_DURATION, 'jupyter_cell_status="ok"', over=promql.RANGE
@@ -78,11 +80,11 @@ def overview(place: Place) -> Dashboard:
                     link=place.link("kernels", "Kernels and cells"),
                 ),
             ],
-            "Use": [
+            "Usage": [
                 kit.lines(
                     "Servers, kernels and workers",
-                    "What runs. Workers that stay while kernels go are clusters that nobody shut "
-                    "down.",
+                    "What runs. Workers that remain while kernels disappear belong to clusters "
+                    "that were not shut down.",
                     "short",
                     {
                         "servers": promql.total(metrics.SERVER_ACTIVE),
@@ -93,7 +95,7 @@ def overview(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Cells and tasks per second",
-                    "What is asked of the facility: cells run, and Dask tasks done.",
+                    "The load: cells that ran, and Dask tasks that finished.",
                     "ops",
                     {
                         "cells": f"{promql.count(metrics.CELL_DURATION)} / {promql.SECONDS}",
@@ -103,8 +105,8 @@ def overview(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Active users",
-                    "People by the period in which the hub last saw them; the day's line follows "
-                    "the working day, the month's is the size of the community.",
+                    "Users by the period in which the hub last saw them. The monthly line is the "
+                    "size of the community.",
                     "short",
                     {"{{period}}": promql.total("jupyterhub_active_users", by="period")},
                     width=THIRD,
@@ -112,35 +114,35 @@ def overview(place: Place) -> Dashboard:
             ],
             "Speed": [
                 kit.lines(
-                    "A server: from the wish to the answer",
-                    "What people wait for first. The 95 % line is what they complain of; dashed "
-                    "are one and three minutes.",
+                    "Time to start a server",
+                    "The first thing that users wait for. The dashed lines are one and three "
+                    "minutes.",
                     "s",
                     promql.quantiles(metrics.SPAWN_DURATION),
                     limits=(60, 180),
                     width=THIRD,
                 ),
                 kit.lines(
-                    "A cell's wait for its kernel",
-                    "From a cell's arrival to its start. Seconds are a kernel that is busy with "
-                    "the cell before, or a node that is full.",
+                    "Queueing time of cells",
+                    "From a cell's arrival to its start. Seconds mean that the kernel is busy with "
+                    "the previous cell, or that the node is full.",
                     "s",
                     promql.quantiles(metrics.CELL_QUEUE_DURATION),
                     width=THIRD,
                 ),
                 kit.lines(
-                    "A Dask computation",
+                    "Duration of Dask computations",
                     "From a graph's arrival at the scheduler to its last task.",
                     "s",
                     promql.quantiles(metrics.COMPUTE_DURATION),
                     width=THIRD,
                 ),
             ],
-            "What failed": [
+            "Failures": [
                 kit.lines(
                     "Failed spans per second",
-                    "By what they are: `run cell` are users' errors, `spawn server` the "
-                    "facility's.",
+                    "By span name: `run cell` are errors of users, `spawn server` those of the "
+                    "facility.",
                     "ops",
                     {
                         "{{span_name}}": promql.per_second(
@@ -152,16 +154,15 @@ def overview(place: Place) -> Dashboard:
                     width=HALF,
                 ),
                 kit.spans(
-                    "The latest failures",
-                    "Spans that failed, newest first. The trace shows what set them off; the "
-                    "session, what their user did before.",
-                    f'{{ resource.service.namespace =~ "$facility" && status = error '
-                    f'&& name != "{spans.QUEUE}" }}',
-                    "session.id",
-                    "error.type",
-                    session=place.url("sessions", session="${__value.raw}"),
+                    place,
+                    "Latest failures",
+                    "Spans that failed, newest first. The trace shows what led to the failure.",
+                    Spans(failed=True, except_name=spans.QUEUE),
+                    attributes.SESSION_ID,
+                    attributes.ERROR_TYPE,
                     width=HALF,
                 ),
             ],
         },
+        service(place),
     )

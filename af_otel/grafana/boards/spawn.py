@@ -1,4 +1,4 @@
-"""Spawn: how servers start, what of it takes how long, and why they fail."""
+"""Spawn: how servers start, how long each step takes, and why they fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from af_otel_semconv import attributes, metrics, spans
 
 from af_otel.grafana import kit, promql
 from af_otel.grafana.names import prometheus_name
-from af_otel.grafana.variables import choice, text
+from af_otel.grafana.search import Spans
+from af_otel.grafana.variables import choice, slower
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -22,18 +23,19 @@ PARTS = f"{spans.SPAWN_SERVER}|{spans.START_SERVER}|{spans.ADD_ROUTE}"
 
 
 def spawn(place: Place) -> Dashboard:
-    """Spawns by outcome, reason and duration, with their parts."""
+    """Return the dashboard of spawns by outcome, reason and duration, with their steps."""
     return kit.board(
         place,
         "spawn",
         "Spawn",
-        "From a user's wish for a server to its answer: how long, which part, and why not.",
+        "From the request for a server until it is ready: how long each step takes, and why spawns "
+        "fail.",
         {
             "Spawns": [
                 kit.lines(
                     "Outcomes within five minutes",
-                    "`timeout` is a server that did not answer in time: an image still being "
-                    "pulled, a full cluster. `cancelled` is a user who would not wait.",
+                    "`timeout`: the server did not respond in time, as its image was still being "
+                    "pulled or the cluster was full. `cancelled`: the user did not wait.",
                     "short",
                     {
                         "{{jupyterhub_spawn_outcome}} {{error_type}}": promql.count(
@@ -46,23 +48,23 @@ def spawn(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Duration",
-                    "True quantiles of our histogram, failures included. Dashed are one and three "
-                    "minutes. A click on a diamond leads to a spawn's trace.",
+                    "Quantiles over all spawns, including failures. The dashed lines are one and "
+                    "three minutes. Click a diamond to open the trace of a spawn.",
                     "s",
                     promql.quantiles(metrics.SPAWN_DURATION, CHOSEN),
                     limits=(60, 180),
                 ),
                 kit.heat(
-                    "All of them",
-                    "Each column is five minutes, darker are more spawns. Two bands are two kinds "
-                    "of spawns, such as with and without a pull of the image.",
+                    "Distribution of durations",
+                    "Each column is five minutes; darker means more spawns. Two bands are two "
+                    "kinds of spawns, such as with and without pulling an image.",
                     "s",
                     promql.grown(f"{SPAWNS}_bucket", CHOSEN, by="le"),
                 ),
                 kit.lines(
-                    "By profile: 95 % are faster",
-                    "Profiles as users choose them, `other` beyond the first fifty; a hub without "
-                    "profiles has one line.",
+                    "Duration by profile: 95th percentile",
+                    "By the profile that the user chose, with `other` beyond the first fifty. A "
+                    "hub without profiles has one line.",
                     "s",
                     {
                         "{{jupyterhub_spawn_profile}}": promql.quantile(
@@ -71,9 +73,9 @@ def spawn(place: Place) -> Dashboard:
                     },
                 ),
                 kit.lines(
-                    "By image: 95 % are faster",
-                    "Images with their tags, `other` beyond the first fifty: a new one is pulled "
-                    "to each node once. Servers without containers are one line.",
+                    "Duration by image: 95th percentile",
+                    "By image and tag, with `other` beyond the first fifty. Each node pulls a new "
+                    "image once. Servers without containers are one line.",
                     "s",
                     {
                         "{{jupyterhub_spawn_image}}": promql.quantile(
@@ -83,30 +85,29 @@ def spawn(place: Place) -> Dashboard:
                     width=kit.FULL,
                 ),
             ],
-            "Their parts": [
+            "Steps": [
                 kit.lines(
-                    "Mean duration of each part",
-                    f"`{spans.START_SERVER}` is the user's own process until it can serve, "
-                    f"`{spans.ADD_ROUTE}` the proxy; what of `{spans.SPAWN_SERVER}` is in neither "
-                    "is the wait for a node, the image, the volumes.",
+                    "Mean duration of each step",
+                    f"`{spans.START_SERVER}` is the user's process until it can serve, "
+                    f"`{spans.ADD_ROUTE}` the proxy. The rest of `{spans.SPAWN_SERVER}` is waiting "
+                    "for a node, the image and volumes.",
                     "s",
                     {"{{span_name}}": promql.span_mean(f'span_name=~"{PARTS}"', by="span_name")},
                 ),
                 kit.spans(
-                    "Spawns that took longer than chosen",
+                    place,
+                    "Slow spawns",
                     "Their traces have the pod's events: scheduled, pulled, started.",
-                    f'{{ resource.service.namespace =~ "$facility" '
-                    f"&& {kit.ended(spans.SPAWN_SERVER)} && duration > $slower }}",
+                    Spans(spans.SPAWN_SERVER, slower="$slower"),
                     attributes.SESSION_ID,
                     attributes.SPAWN_PROFILE,
                     attributes.SPAWN_IMAGE,
                     attributes.SPAWN_OUTCOME,
-                    session=place.url("sessions", session="${__value.raw}"),
                 ),
                 kit.lines(
                     "Servers running",
-                    "As we count them and as the hub does itself. When it is started anew we count "
-                    "them twice for five minutes, as the hub of before is not forgotten yet.",
+                    "As af-otel and as the hub count them. For five minutes after the hub "
+                    "restarts, af-otel counts them twice.",
                     "short",
                     {
                         "traced": promql.total(metrics.SERVER_ACTIVE),
@@ -114,9 +115,9 @@ def spawn(place: Place) -> Dashboard:
                     },
                 ),
                 kit.lines(
-                    "How long sessions last: half are shorter",
-                    "From spawn to end, by what ended them: `user`, `culled` for being idle, "
-                    "`died` and `failed` by themselves, `shutdown` with the hub.",
+                    "Median duration of sessions",
+                    "By what ended them: `user`, `culled` because idle, `died` or `failed` on "
+                    "their own, `shutdown` with the hub.",
                     "s",
                     {
                         "{{jupyterhub_session_end_reason}}": promql.quantile(
@@ -125,11 +126,11 @@ def spawn(place: Place) -> Dashboard:
                     },
                 ),
             ],
-            "What the hub says itself": [
+            "The hub's own metrics": [
                 kit.lines(
                     "Spawns per second, by the hub's status",
-                    f"`{HUBS}`, in the words of JupyterHub 6: "
-                    "`failure` has a reason. Requests that it refused are counted, too.",
+                    f"`{HUBS}`, with the labels of JupyterHub 6. It also counts requests that the "
+                    "hub refused.",
                     "ops",
                     {
                         "{{status}} {{reason}}": promql.rate(
@@ -138,9 +139,9 @@ def spawn(place: Place) -> Dashboard:
                     },
                 ),
                 kit.lines(
-                    "Requests: 95 % are faster",
-                    "Of the hub's own pages and API, by method. Slow for all is a hub that is "
-                    "busy; its event loop says the same.",
+                    "Request duration: 95th percentile",
+                    "Requests to the hub's pages and API, by method. If all are slow, so is the "
+                    "event loop: the hub is busy.",
                     "s",
                     {
                         "{{method}}": "histogram_quantile(0.95, "
@@ -159,7 +160,7 @@ def spawn(place: Place) -> Dashboard:
                 ),
                 kit.lines(
                     "Users",
-                    "All that the hub knows, and those it saw within a day, a week and a month.",
+                    "All users of the hub, and those active within a day, a week and a month.",
                     "short",
                     {
                         "known": promql.total("jupyterhub_total_users"),
@@ -169,9 +170,9 @@ def spawn(place: Place) -> Dashboard:
                     },
                 ),
                 kit.lines(
-                    "Other things it does: mean duration",
-                    "Routes in the proxy, and stopping servers. What grows here grows before users "
-                    "notice.",
+                    "Mean duration of other operations",
+                    "Adding a route to the proxy, and stopping a server. Both slow down before "
+                    "users notice.",
                     "s",
                     {
                         "add route": promql.mean("jupyterhub_proxy_add_duration_seconds"),
@@ -186,15 +187,15 @@ def spawn(place: Place) -> Dashboard:
                 "Profile",
                 f"{SPAWNS}_count",
                 "jupyterhub_spawn_profile",
-                "What users chose for their server",
+                "The profile that users chose for their servers",
             ),
             choice(
                 "image",
                 "Image",
                 f"{SPAWNS}_count",
                 "jupyterhub_spawn_image",
-                "The image of the server, where the spawner has one",
+                "The image of the server, if the spawner uses images",
             ),
-            text("slower", "Slower than", "1s", "Spawns in the table took longer than this"),
+            *slower(place, "1s", "spawns"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Telemetry health: whether what the other dashboards show is all there is."""
+"""Telemetry health: whether the other dashboards show everything."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
     from af_otel.grafana.place import Place
 
-# What comes back from the journal on disk was received already.
+# Data that returns from the journal on disk was counted when it was received.
 SENDERS = 'receiver!~"otlp/loopback.*|prometheus.*"'
 SIGNALS = {"spans": "spans", "points": "metric_points"}
 
 
 def telemetry(place: Place) -> Dashboard:
-    """What arrives, what is refused, dropped or late, and what the Collector needs for it."""
+    """Return the dashboard of received, refused, dropped and late data, and of the Collector."""
     return kit.board(
         place,
         "telemetry",
         "Telemetry health",
-        "Whether telemetry arrives, completely and in time. Where this is red, believe no other "
-        "dashboard.",
+        "Whether telemetry arrives, completely and in time. If it does not, do not trust the other "
+        "dashboards.",
         {"In and out": _flow(), "In time": _time(), "The Collector": _collector()},
     )
 
@@ -38,7 +38,7 @@ def _each(metric: str, *where: str, by: str = "") -> dict[str, str]:
 
 
 def _failures(metric: str) -> str:
-    """Of spans and of points; the signal tells apart what is else labelled alike."""
+    """Return failures of spans and points; the label `signal` distinguishes them."""
     rates = (
         f"label_replace({promql.rare(spelled(f'otelcol_{metric}_{signal}'))}, "
         f'"signal", "{name}", "", "")'
@@ -51,15 +51,15 @@ def _flow() -> list[kit.Panel]:
     return [
         kit.lines(
             "Received per second",
-            "Spans, and points of metrics, that processes sent to the Collector and it took.",
+            "Spans and metric points that the Collector accepted from processes.",
             "ops",
             _each("receiver_accepted", SENDERS),
             width=kit.THIRD,
         ),
         kit.lines(
             "Refused per second",
-            "Over its memory limit, or with a full journal, the Collector says no; senders keep "
-            "what they can and drop the rest. Anything but 0 is worth a look.",
+            "The Collector refuses data above its memory limit or with a full journal. Senders "
+            "buffer what they can and drop the rest. It should be 0.",
             "ops",
             _each("receiver_refused", SENDERS),
             limits=(0.001, 1),
@@ -67,27 +67,27 @@ def _flow() -> list[kit.Panel]:
         ),
         kit.lines(
             "Dropped per second",
-            "For a queue that was full, or as the destination would never take it. This is lost.",
+            "Because a queue was full, or the destination rejected it for good. This data is lost.",
             "ops",
             {
                 "{{exporter}} {{signal}}: queue full": _failures("exporter_enqueue_failed"),
-                "{{exporter}} {{signal}}: not taken": _failures("exporter_send_failed"),
+                "{{exporter}} {{signal}}: rejected": _failures("exporter_send_failed"),
             },
             limits=(0.001, 1),
             width=kit.THIRD,
         ),
         kit.lines(
             "Sent per second",
-            "By exporter. Less than received are traces that were not kept; more is the journal "
-            "on disk.",
+            "By exporter. Less than received: traces that were not sampled. More: the journal on "
+            "disk.",
             "ops",
             _each("exporter_sent", by="exporter"),
             width=kit.THIRD,
         ),
         kit.lines(
             "Queues",
-            "How full each exporter's queue is. One that only grows has a destination that is "
-            "away; full, it drops.",
+            "How full each exporter's queue is. A queue that only grows has an unreachable "
+            "destination. When it is full, data is dropped.",
             "percentunit",
             {
                 "{{exporter}} {{data_type}}": "max by (exporter, data_type) "
@@ -98,9 +98,9 @@ def _flow() -> list[kit.Panel]:
             width=kit.THIRD,
         ),
         kit.lines(
-            "Traces decided on per second",
-            "`true` are kept: failed, slow, spawns and a share of the rest. Span metrics count "
-            "them all.",
+            "Sampling decisions per second",
+            "`true` are kept: failed and slow traces, spawns, and a share of the rest. Span "
+            "metrics count all of them.",
             "ops",
             {
                 "{{sampled}}": promql.rate(
@@ -119,16 +119,16 @@ def _time() -> list[kit.Panel]:
     return [
         kit.lines(
             "Export lag",
-            "How old the newest numbers of each kind of process are. Processes export every "
-            "minute, and every 5 s on one machine; a line that climbs has nobody left who sends.",
+            "Age of the newest metrics of each service. Processes export every minute, in a local "
+            "facility every 5 s. A line that rises has no process left that exports.",
             "s",
             {"{{job}}": f"time() - {newest}"},
             limits=(90, 180),
         ),
         kit.lines(
-            "Pages that are scraped",
-            "1 where the hub's, Dask's, servers' and the Collector's own pages could be read. "
-            "Below 1 some could not.",
+            "Successful scrapes",
+            "Share of the metrics endpoints of hub, Dask, servers and Collector that could be "
+            "scraped.",
             "percentunit",
             {"{{job}}": f"avg by (job) ({promql.series('up')})"},
             limits=(1, 0.99),
@@ -147,14 +147,15 @@ def _collector() -> list[kit.Panel]:
         ),
         kit.lines(
             "Memory",
-            "Resident. Its own limit makes it refuse; its pod's would kill it.",
+            "Resident memory. At its own limit the Collector refuses data; at its pod's it is "
+            "killed.",
             "bytes",
             {"{{instance}}": promql.series("otelcol_process_memory_rss")},
             width=kit.THIRD,
         ),
         kit.lines(
             "Uptime",
-            "A line that falls to 0 is a restart. What it had accepted comes back from disk.",
+            "It drops to 0 at a restart. Data that was accepted before is restored from disk.",
             "s",
             {"{{instance}}": spelled("otelcol_process_uptime(_seconds)?")},
             width=kit.THIRD,

@@ -1,4 +1,4 @@
-"""Users' own metrics: trainings, coffea, what `af_otel.metrics` sends and operators collect."""
+"""Users' metrics: trainings, coffea, `af_otel.metrics`, and what operators collect."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ PROCESSOR = 'coffea_processor=~"$processor"'
 
 
 def users(place: Place) -> Dashboard:
-    """Trainings by epoch, coffea by run, and any other number by its name."""
+    """Return the dashboard of trainings by epoch, coffea by run, and other metrics by name."""
     return kit.board(
         place,
         "users",
-        "Users' own metrics",
-        "What users measure by `af_otel.metrics`, what coffea reports by itself, and what the "
+        "Users' metrics",
+        "Metrics that users send with `af_otel.metrics`, that coffea reports, and that the "
         "facility's operators collect.",
-        {"Trainings": _trainings(), "coffea": _coffea(), "Any": _any()},
+        {"Trainings": _trainings(), "coffea": _coffea(), "Any metric": _any()},
         [
             choice(
                 "training",
                 "Training",
                 "user_training_logs_total",
                 "training",
-                "What its author called it: `metrics.training(name)`",
+                "The name in `metrics.training(name)`",
             ),
             choice(
                 "processor",
@@ -47,7 +47,7 @@ def users(place: Place) -> Dashboard:
                 "Metric",
                 '{__name__=~"user_.+"}',
                 "__name__",
-                "One of users' own; a histogram has three",
+                "A metric of users; a histogram has three",
                 everything="user_.+",
             ),
         ],
@@ -59,16 +59,16 @@ def _trainings() -> list[kit.Panel]:
     return [
         kit.lines(
             "Loss",
-            "Each point is one that the training logged, at its own time. One that is flat has "
-            "converged, one that climbs has a learning rate too high.",
+            "Each point is one that the training logged, at the time it was logged. A flat line "
+            "has converged; one that rises has too high a learning rate.",
             "none",
             {"{{training}} {{model}} {{dataset}}": promql.series("user_training_loss", TRAINING)},
             signed=True,
         ),
         kit.lines(
-            "What else it logs",
-            "Resolution, accuracy, learning rate: all that the training logged but its epoch and "
-            "loss. A loss that falls while these stay is learning by heart.",
+            "Other logged values",
+            "Everything that the training logged besides epoch and loss. If the loss falls while "
+            "these do not improve, the model is overfitting.",
             "none",
             {
                 "{{__name__}} {{training}} {{model}} {{dataset}}": promql.series(
@@ -82,13 +82,13 @@ def _trainings() -> list[kit.Panel]:
         ),
         kit.lines(
             "Epoch",
-            "A line that has ended is a training that has, one that is flat hangs.",
+            "A line that ends is a training that ended; a flat line is one that hangs.",
             "short",
             {"{{training}} {{model}} {{dataset}}": promql.series("user_training_epoch", TRAINING)},
         ),
         kit.lines(
             "Logged per second",
-            "How fast epochs go by. The exemplars lead to the cell that trains.",
+            "How fast epochs pass. Click an exemplar to open the trace of the training's cell.",
             "ops",
             {"{{training}}": logged},
             exemplars=True,
@@ -103,21 +103,21 @@ def _coffea() -> list[kit.Panel]:
     return [
         kit.lines(
             "Bytes read",
-            "What coffea asked its sources for, within five minutes: counted when a run ends.",
+            "Bytes that coffea read within five minutes; counted when a run ends.",
             "bytes",
             {"{{coffea_processor}}": read},
             width=kit.THIRD,
         ),
         kit.lines(
             "Events",
-            "Events processed within five minutes, by coffea's own report.",
+            "Events processed within five minutes, as coffea reports them.",
             "short",
             {"{{coffea_processor}}": events},
             width=kit.THIRD,
         ),
         kit.lines(
             "Chunks",
-            "Chunks of files within five minutes; many small ones cost more than they bring.",
+            "Chunks of files within five minutes. Many small chunks are inefficient.",
             "short",
             {
                 "{{coffea_processor}}": promql.grown(
@@ -128,21 +128,22 @@ def _coffea() -> list[kit.Panel]:
         ),
         kit.lines(
             "Events per second of processing",
-            "What one core achieves within `process`. It falls when reading gets slow.",
+            "Throughput of one core within `process`. It falls when reading slows down.",
             "ops",
             {"{{coffea_processor}}": f"{events} / ({time} > 0)"},
             width=kit.THIRD,
         ),
         kit.lines(
             "Bytes per second of processing",
-            "The same in bytes: near what storage gives, storage is what limits.",
+            "The same in bytes. If it is close to what storage delivers, storage is the "
+            "bottleneck.",
             "Bps",
             {"{{coffea_processor}}": f"{read} / ({time} > 0)"},
             width=kit.THIRD,
         ),
         kit.lines(
-            "A run's duration",
-            "From a call of coffea's Runner to its result.",
+            "Duration of runs",
+            "From the call of coffea's Runner to its result.",
             "s",
             promql.quantiles(metrics.COFFEA_RUN_DURATION, PROCESSOR),
             width=kit.THIRD,
@@ -155,28 +156,28 @@ def _any() -> list[kit.Panel]:
     return [
         kit.lines(
             "The metric chosen above",
-            "As it was sent, a line for each process and set of labels: a counter only climbs.",
+            "As it was sent, with a line for each process and set of labels. A counter only rises.",
             "none",
             {"": promql.series("", '__name__=~"$metric"')},
             signed=True,
         ),
         kit.rows(
-            "What there is",
-            "Every name that users send, and its series of now. Hundreds are a label that should "
-            "not be one.",
+            "Metrics by number of series",
+            "Every metric that users send, with its current series. Hundreds of series mean that a "
+            "label has too many values.",
             "short",
             {"series": f"sort_desc (count by (__name__) ({every}))"},
         ),
         kit.lines(
-            "What operators collect",
-            "By `af-otel collect`: storage, batch queues, licences. A line that ends is a "
-            "collector that fails.",
+            "Metrics of operators",
+            "From `af-otel collect`: storage, batch queues, licences. A line that ends means that "
+            "its collector fails.",
             "short",
             {"": promql.series("", '__name__=~"facility_.+"', '__name__!~"facility_collector_.+"')},
             signed=True,
         ),
         kit.lines(
-            "Their collectors' calls",
+            "Runs of operators' collectors",
             "Within five minutes, by outcome.",
             "short",
             {

@@ -1,4 +1,4 @@
-"""Data sources and dashboards: for a Grafana that has a sidecar, or for one of our own."""
+"""Data sources and dashboards: for a Grafana with a sidecar, or for one that af-otel deploys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from af_otel.grafana import dashboards
 from af_otel.grafana.provisioning import provisioned, settings
-from af_otel.grafana.sources import sources
+from af_otel.grafana.sources import complete, sources
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import metadata, ours
 from af_otel.kubernetes.objects._server import Server
 
 if TYPE_CHECKING:
     from af_otel.facility import Facility
+    from af_otel.grafana.sources import TraceStore
     from af_otel.kubernetes.objects.facts import Facts
 
 GRAFANA = "af-otel-grafana"
@@ -22,51 +23,62 @@ _DIRECTORY = "/etc/af-otel"
 
 
 def grafana(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
-    """Return our own Grafana, or what the facility's takes from ConfigMaps."""
+    """Return our own Grafana, or the ConfigMaps for the facility's."""
     if facility.backends.grafana:
         return [_password(facility, facts), *_server.objects(facility, facts, server(facility))]
     return _sidecar(facility)
 
 
+def traces(facility: Facility) -> TraceStore | None:
+    """Return the trace store that Grafana searches.
+
+    It is None for `otlp`: only the store itself knows whether it answers like a Tempo or a Jaeger,
+    and a Grafana data source is one or the other.
+    """
+    kind = facility.destinations.traces.kind
+    return None if kind == "otlp" else kind
+
+
 def urls(facility: Facility) -> dict[str, str]:
-    """Return where Prometheus and Tempo are asked, as far as the facility says it."""
-    asked = {
-        "prometheus": facility.destinations.metrics.query,
-        "tempo": facility.destinations.traces.query,
-    }
-    return {name: url for name, url in asked.items() if url}
+    """Return the query APIs of Prometheus and the trace store by kind, if the facility has them."""
+    store = traces(facility)
+    addresses = {"prometheus": facility.destinations.metrics.query}
+    if store:
+        addresses[store] = facility.destinations.traces.store.query
+    return {kind: url for kind, url in addresses.items() if url}
 
 
 def _sidecar(facility: Facility) -> list[dict[str, Any]]:
-    wanted = facility.grafana
-    made = []
-    asked = urls(facility)
-    if wanted.data_sources and asked:
-        content = {"apiVersion": 1, "datasources": sources(asked, facility.name)}
-        made.append(_configmap(facility, "data-sources", wanted.data_source_labels, content))
-    if wanted.dashboards and dashboards.POSSIBLE:
-        choose = not wanted.data_sources or not asked.keys() >= {"prometheus", "tempo"}
-        boards = dashboards.dashboards(facility.name, choose=choose)
-        made += [_configmap(facility, name, wanted.labels, board) for name, board in boards.items()]
-    return made
+    options, store, addresses = facility.grafana, traces(facility), urls(facility)
+    result = []
+    if options.data_sources and addresses:
+        content = {"apiVersion": 1, "datasources": sources(addresses, facility.name)}
+        result.append(_configmap(facility, "data-sources", options.data_source_labels, content))
+    if options.dashboards and dashboards.POSSIBLE:
+        choose = not options.data_sources or not complete(addresses, store)
+        boards = dashboards.dashboards(facility.name, choose=choose, traces=store)
+        result += [
+            _configmap(facility, name, options.labels, board) for name, board in boards.items()
+        ]
+    return result
 
 
 def _configmap(
     facility: Facility, what: str, labels: dict[str, str], content: dict[str, Any]
 ) -> dict[str, Any]:
-    # A sidecar puts the files of all ConfigMaps into one directory.
+    # A sidecar writes the files of all ConfigMaps into one directory.
     name = f"af-otel-{facility.name}-{what}"
     meta = metadata(facility, name, facility.grafana.namespace or facility.namespace, GRAFANA)
     meta["labels"] |= labels
     if what != "data-sources":
-        # What a sidecar goes by that was told to keep folders.
+        # Read by a sidecar that is configured to use folders.
         meta["annotations"] = {"grafana_folder": dashboards.FOLDER}
     text = json.dumps(content, indent=1) + "\n"
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": meta,
-        # For Grafana JSON is YAML, and data sources are read from files of the one name only.
+        # Grafana parses JSON as YAML, but reads data sources only from files with this extension.
         "data": {f"{name}.{'yaml' if what == 'data-sources' else 'json'}": text},
     }
 
@@ -82,10 +94,12 @@ def _password(facility: Facility, facts: Facts) -> dict[str, Any]:
 
 
 def server(facility: Facility) -> Server:
-    """Grafana, with a login and nothing in it but ours."""
+    """Return Grafana, with a login and just our data sources and dashboards."""
+    image = facility.backends.images.grafana
+    assert image is not None  # the facility's model requires it with `backends.grafana`
     return Server(
         name=GRAFANA,
-        image=facility.backends.images.grafana,
+        image=image,
         user=472,
         args=[],
         env={
@@ -97,10 +111,10 @@ def server(facility: Facility) -> Server:
         ports={"http": 3000},
         ready=("http", "/api/health"),
         alive=("http", ""),
-        files=provisioned(_DIRECTORY, urls(facility)),
+        files=provisioned(_DIRECTORY, urls(facility), traces(facility)),
         file_directory=_DIRECTORY,
         data="/var/lib/grafana",
         size="1Gi",
-        volumes={"scratch": ("/tmp", {"emptyDir": {}})},  # noqa: S108 - in a container of its own
+        volumes={"scratch": ("/tmp", {"emptyDir": {}})},  # noqa: S108 - in its container
         resources={"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "768Mi"}},
     )
