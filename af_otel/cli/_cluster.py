@@ -46,7 +46,7 @@ TimeoutOption = Annotated[
 
 INTERRUPTED = 130
 FILE = "facility.yaml"  # its reader takes a fifth of a second to load, too long for every command
-BACKENDS = ("tempo", "prometheus", "grafana")
+BACKENDS = ("jaeger", "prometheus", "grafana")
 _HINT = "`af-otel init` writes one from what it finds in the cluster"
 
 

@@ -45,7 +45,7 @@ def install(
         bool,
         typer.Option(
             "--with-backends",
-            help="Add a single-node Tempo, Prometheus and Grafana where the file names none.",
+            help="Add a single-node Jaeger and Prometheus where the file names no destination.",
         ),
     ] = False,
     route: Annotated[

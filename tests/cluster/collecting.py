@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from rendered import DASK, a_facility
 
-from af_otel.backends.spans import parse
+from af_otel.backends.connect import connect
 from af_otel.kubernetes import facts
 from af_otel.kubernetes.client import Cluster as Api
 from af_otel.kubernetes.objects import render
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from af_otel.backends.spans import Span
+    from af_otel.backends.store import TraceStore
     from af_otel.facility import Facility
     from cluster.cluster import Cluster
 
@@ -129,28 +130,28 @@ class Collecting:
         return accepted
 
     def trace(self, trace: str) -> list[Span]:
-        """A trace's spans as soon as Tempo has it."""
-        with self.tempo() as url:
-            return wait_for(lambda: spans_of(url, trace), f"trace {trace} in Tempo", 120)
+        """A trace's spans as soon as Jaeger has it."""
+        with self.jaeger() as store:
+            return wait_for(lambda: store.trace(trace), f"trace {trace} in Jaeger", 120)
 
     def stored(self, accepted: Mapping[str, list[str]], timeout: float = 180) -> None:
-        """Wait until Tempo has every span that was accepted."""
+        """Wait until Jaeger has every span that was accepted."""
         left = dict(accepted)
-        with self.tempo() as url:
+        with self.jaeger() as store:
 
             def all_there() -> bool:
                 for trace, spans in list(left.items()):
-                    if not set(spans) <= {span.span_id for span in spans_of(url, trace)}:
+                    if not set(spans) <= {span.span_id for span in store.trace(trace)}:
                         return False
                     del left[trace]
                 return True
 
-            wait_for(all_there, f"{len(accepted)} traces in Tempo", timeout)
+            wait_for(all_there, f"{len(accepted)} traces in Jaeger", timeout)
 
     @contextlib.contextmanager
-    def tempo(self) -> Iterator[str]:
-        with self.api.forward(self.facility.namespace, "service/af-otel-tempo", 3200) as url:
-            yield url
+    def jaeger(self) -> Iterator[TraceStore]:
+        with self.api.forward(self.facility.namespace, "service/af-otel-jaeger", 16686) as url:
+            yield connect("jaeger", url)
 
     def measured(self, query: str, timeout: float = 120) -> list[dict[str, Any]]:
         """What Prometheus has, as soon as it has any."""
@@ -203,17 +204,9 @@ class Collecting:
         wait_for(as_wanted, f"{name} has {replicas} ready pods", 180)
 
 
-def spans_of(url: str, trace: str) -> list[Span]:
-    """A trace as Tempo has it now."""
-    answer = httpx.get(
-        f"{url}/api/traces/{trace}", headers={"Accept": "application/json"}, timeout=20
-    )
-    return list(parse(answer.json())) if answer.status_code == 200 else []
-
-
 @contextlib.contextmanager
 def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collecting]:
-    """A Collector, Tempo and Prometheus for a facility in namespaces of its own."""
+    """A Collector, Jaeger and Prometheus for a facility in namespaces of its own."""
     api = Api.connect(cluster.kubeconfig)
     with cluster.namespace(name) as hub, cluster.namespace(f"{name}-dask") as dask:
         written = {
@@ -223,7 +216,7 @@ def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collect
             "dask": [{**DASK, "namespaces": [dask]}],
             "scrape": {"interval": "2s"},
             "destinations": {},
-            "backends": {"tempo": True, "prometheus": True},
+            "backends": {"jaeger": True, "prometheus": True},
             "sampling": {"share": 1, "wait": "2s"},
         }
         facility = a_facility(**written | sections)

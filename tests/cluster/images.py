@@ -26,7 +26,7 @@ COREDNS = "localhost/af-otel-test/coredns:1"
 # The names that manifests ask a registry for; entry points are those of the images there.
 SERVERS = {
     "otel/opentelemetry-collector-contrib:0.159.0": ("collector", "/otelcol-contrib"),
-    "grafana/tempo:2.8.2": ("tempo", "/tempo"),
+    "jaegertracing/jaeger:2.13.0": ("jaeger", "/cmd/jaeger/jaeger-linux"),
     "prom/prometheus:v3.16.0": ("prometheus", "/bin/prometheus"),
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

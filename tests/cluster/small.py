@@ -246,7 +246,7 @@ def small_facility(cluster: Any, directory: Path, command: Any = None) -> Iterat
             name=name,
             namespace=f"{name}-af",
             hub={"namespace": hub},
-            backends={"tempo": True, "prometheus": True},
+            backends={"jaeger": True, "prometheus": True},
             scrape={"hub": False, "nodes": False},
         )
         api.create(a_hub(hub, command))

@@ -57,7 +57,7 @@ def facility_of(places, name, **settings):
                 }
             ],
             "destinations": {
-                "traces": {"endpoint": "http://tempo:4318"},
+                "traces": {"tempo": {"endpoint": "http://tempo:4318"}},
                 "metrics": {"remote_write": {"endpoint": "http://prometheus:9090/api/v1/write"}},
             },
             **settings,

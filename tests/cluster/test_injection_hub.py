@@ -80,7 +80,7 @@ def hub(cluster):
                     }
                 ],
                 "destinations": {
-                    "traces": {"endpoint": "http://tempo:4318"},
+                    "traces": {"tempo": {"endpoint": "http://tempo:4318"}},
                     "metrics": {
                         "remote_write": {"endpoint": "http://prometheus:9090/api/v1/write"}
                     },

@@ -163,7 +163,8 @@ def test_a_namespace_with_something_of_others_in_it_stays(small):
 
 def test_a_plan_hides_secrets_and_payloads(small):
     """No secret and no payload is printed, in words or as JSON."""
-    small.write(backends={"tempo": True, "prometheus": True, "grafana": True})
+    images = {"grafana": "registry.example.org/grafana:12.4.0"}
+    small.write(backends={"jaeger": True, "prometheus": True, "grafana": True, "images": images})
     shown = small.json("install", "--dry-run", "--skip-verify", "--force-checks")
     secret = next(change for change in shown["changes"] if change["kind"] == "Secret")
     assert "<hidden>" in "\n".join(secret["diff"])

@@ -35,7 +35,7 @@ class Sending(threading.Thread):
 
 
 def test_collector_killed_under_load_loses_nothing(running):
-    """Killed twice while a pod sends and traces are undecided: what it accepted is in Tempo."""
+    """Killed twice while a pod sends and traces are undecided: what it accepted is in Jaeger."""
     sending = Sending(running, 45)
     sending.start()
     for _ in range(2):
@@ -47,16 +47,16 @@ def test_collector_killed_under_load_loses_nothing(running):
     running.stored(sending.accepted)
 
 
-def test_tempo_down_for_the_whole_time_loses_nothing(running):
-    """Tempo is not there while a pod sends, nor when the Collector's pod is made anew."""
-    running.scale("af-otel-tempo", 0)
+def test_jaeger_down_for_the_whole_time_loses_nothing(running):
+    """Jaeger is away while a pod sends, and while the Collector's pod is replaced."""
+    running.scale("af-otel-jaeger", 0)
     accepted = running.send("jupyter-alice", seconds=10, spans=20)
     # What is undecided is decided on, and waits with the rest on the volume.
     pod = running.collector()
     running.api.delete(pod)
     wait_for(lambda: running.api.get(pod) is None, "the old pod is gone", 120)
     running.ready("af-otel-collector")
-    running.scale("af-otel-tempo", 1)
+    running.scale("af-otel-jaeger", 1)
 
     assert len(accepted) > 5
     running.stored(accepted)
@@ -68,7 +68,7 @@ def test_wrong_credentials_are_told(cluster, running):
     for item in guarded(namespace):
         cluster.apply(item)
     endpoint = f"http://guarded.{namespace}:4318"
-    traces = {"endpoint": endpoint, "auth": {"basic": {"secret": "wrong"}}}
+    traces = {"otlp": {"endpoint": endpoint, "auth": {"basic": {"secret": "wrong"}}}}
     with collecting(
         cluster,
         "refused",

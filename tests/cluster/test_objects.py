@@ -12,9 +12,11 @@ import kubernetes
 import pytest
 from rendered import DASK, PROMETHEUS, TEMPO, a_facility
 
+from af_otel.backends.connect import connect
 from af_otel.kubernetes import facts
 from af_otel.kubernetes.client import Cluster
 from af_otel.kubernetes.objects import render
+from af_otel.kubernetes.pods import is_ready
 from af_otel.kubernetes.refs import Ref
 from servers import wait_for
 
@@ -59,11 +61,16 @@ def installed(cluster, api):
             dask=[{**DASK, "namespaces": [dask]}],
             scrape={"interval": "2s"},
             destinations={},
-            backends={"tempo": True, "prometheus": True, "grafana": True},
+            backends={
+                "jaeger": True,
+                "prometheus": True,
+                "grafana": True,
+                "images": {"grafana": "registry.example.org/grafana:12.4.0"},
+            },
             sampling={"share": 1, "wait": "2s"},
         )
         with applied(api, facility):
-            for name in ("collector", "tempo", "prometheus"):
+            for name in ("collector", "jaeger", "prometheus"):
                 ready(api, facility, f"af-otel-{name}")
             a_users_pod(cluster, hub)
             yield facility
@@ -133,13 +140,9 @@ def send_a_trace(api, facility):
 
 
 def stored(api, facility, trace):
-    with api.forward(facility.namespace, "service/af-otel-tempo", 3200) as url:
-
-        def found():
-            answer = httpx.get(f"{url}/api/traces/{trace}", headers={"Accept": "application/json"})
-            return answer.json() if answer.status_code == 200 else None
-
-        return wait_for(found, f"trace {trace} is in Tempo", 90)
+    with api.forward(facility.namespace, "service/af-otel-jaeger", 16686) as url:
+        store = connect("jaeger", url)
+        return wait_for(lambda: store.trace(trace), f"trace {trace} is in Jaeger", 90)
 
 
 def measured(api, facility, query):
@@ -173,7 +176,7 @@ def test_every_object_is_taken_by_the_api(cluster, api):
             hub={"namespace": hub},
             dask=[{**DASK, "namespaces": [dask]}],
             destinations={
-                "traces": {**TEMPO, "auth": {"basic": {"secret": "tempo"}}},
+                "traces": {"tempo": {**TEMPO["tempo"], "auth": {"basic": {"secret": "tempo"}}}},
                 "metrics": PROMETHEUS,
             },
             collector={"tolerations": [{"key": "dedicated", "operator": "Exists"}]},
@@ -200,9 +203,10 @@ def test_every_pod_is_admitted_at_the_strictest_level(api, installed):
 
 def test_a_span_and_its_metrics_arrive_from_a_users_pod(api, installed):
     """Through the Service, under the identity that Kubernetes knows; pods are `restricted`."""
-    trace = json.dumps(stored(api, installed, send_a_trace(api, installed)))
-    assert '"of-kubernetes"' in trace
-    assert "somebody else" not in trace
+    (span,) = stored(api, installed, send_a_trace(api, installed))
+    assert span.attributes["user.hash"] == "of-kubernetes"
+    assert span.status == "error"
+    assert "somebody else" not in repr(span)
     of = f'service_namespace="{installed.name}"'
     assert measured(api, installed, f"traces_span_metrics_calls_total{{{of}}}")
 
@@ -239,15 +243,36 @@ def test_a_way_out_goes_with_the_policy_that_shut_the_pods_in(cluster, api, inst
     wait_for(lambda: api.get(way) is None, "our policy is gone, too", 60)
 
 
-def test_what_tempo_has_not_taken_survives_the_collector(cluster, api, installed):
-    """Tempo is away, the Collector's pod is killed: the trace is there when both are back."""
-    scaled(cluster, api, installed, "af-otel-tempo", 0)
+def test_what_jaeger_has_not_received_survives_the_collector(cluster, api, installed):
+    """Jaeger is away and the Collector's pod is killed: the trace is stored when both are back."""
+    scaled(cluster, api, installed, "af-otel-jaeger", 0)
     trace = send_a_trace(api, installed)
     (pod,) = collectors(api, installed)
     api.delete(pod, grace=0)
     wait_for(lambda: api.get(pod) is None, "the Collector's pod is gone", 60)
     ready(api, installed, "af-otel-collector")
-    scaled(cluster, api, installed, "af-otel-tempo", 1)
+    scaled(cluster, api, installed, "af-otel-jaeger", 1)
+    assert stored(api, installed, trace)
+
+
+def test_jaeger_keeps_its_traces_when_its_pod_is_killed(api, installed):
+    """They are on its volume, and a request is answered only once its spans are."""
+    trace = send_a_trace(api, installed)
+    assert stored(api, installed, trace)
+    labels = {"app.kubernetes.io/name": "af-otel-jaeger"}
+    (pod,) = api.list("Pod", namespace=installed.namespace, labels=labels)
+    api.delete(pod, grace=0)
+    wait_for(lambda: api.get(pod) is None, "Jaeger's pod is gone", 60)
+    # The Deployment may report the old pod as ready for a moment.
+    wait_for(
+        lambda: any(
+            is_ready(each)
+            for each in api.list("Pod", namespace=installed.namespace, labels=labels)
+            if each["metadata"]["uid"] != pod["metadata"]["uid"]
+        ),
+        "another pod of Jaeger is ready",
+        120,
+    )
     assert stored(api, installed, trace)
 
 

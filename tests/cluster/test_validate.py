@@ -103,7 +103,7 @@ def described(namespace, **changes):
         "namespace": namespace,
         "hub": {"namespace": namespace},
         "destinations": {
-            "traces": {"endpoint": sink},
+            "traces": {"tempo": {"endpoint": sink, "query": sink}},
             "metrics": {"remote_write": {"endpoint": f"{sink}/write"}},
         },
         "scrape": {"hub": False},
@@ -384,8 +384,8 @@ def secret(name, **values):
 
 def with_password(place, name):
     facility = described(place)
-    traces = {"endpoint": f"http://sink.{place}:8080", "auth": {"basic": {"secret": name}}}
-    facility["destinations"]["traces"] = traces
+    sink, auth = f"http://sink.{place}:8080", {"basic": {"secret": name}}
+    facility["destinations"]["traces"] = {"tempo": {"endpoint": sink, "query": sink, "auth": auth}}
     return facility
 
 
@@ -427,7 +427,7 @@ def test_a_secret_that_is_missing_or_lacks_a_key(images, place):
 def test_an_address_that_is_wrong(images, place, endpoint, says):
     """A name, a port, a scheme: each is told as what it is."""
     facility = described(place)
-    facility["destinations"]["traces"] = {"otlp": {"endpoint": endpoint.format(place=place)}}
+    facility["destinations"]["traces"]["tempo"]["endpoint"] = endpoint.format(place=place)
     [finding] = validated(images, facility, "destinations").findings
     assert any(text in finding.what for text in says.split("|")), finding.as_json()
 

@@ -10,6 +10,7 @@ import subprocess
 
 import kubernetes
 import pytest
+import yaml
 
 from af_otel.kubernetes.refs import Ref
 from cluster.parts import POD_CIDR
@@ -99,6 +100,32 @@ def test_the_next_one_removes_what_a_killed_one_left(facility, place):
     wait_for(lambda: left_of_the_user(facility, place) == [], "its pods are gone", 60)
 
 
+def test_a_store_that_cannot_be_asked_is_named_and_the_rest_is_proven(place):
+    """Without a query API, what an OTLP store has is reported as unproven; all else is proven."""
+    written = yaml.safe_load(place.file.read_text())
+    del written["backends"]["jaeger"]
+    endpoint = f"http://af-otel-jaeger.{written['namespace']}:4318"
+    written.setdefault("destinations", {})["traces"] = {"otlp": {"endpoint": endpoint}}
+    other = place.file.with_name("otlp.yaml")
+    other.write_text(yaml.safe_dump(written))
+
+    proven = said(place, "verify", "-f", str(other))
+
+    assert proven["ok"], proven["broken"]
+    assert proven["unproven"] == (
+        "whether traces are stored: `destinations.traces.otlp.query` is not set"
+    )
+    assert proven["hops"] == []
+    assert [metric["metric"] for metric in proven["metrics"] if metric["proven"]]
+    assert "received" in proven["collector"]
+
+    process = place.start("trace", "last", "-f", str(other))
+    _, err = ended(process)
+    assert process.returncode == 1
+    assert err.startswith("error: The facility's file does not say where traces can be looked up")
+    assert "destinations.traces.otlp.query" in err
+
+
 def scheduler(place):
     labels = {"app.kubernetes.io/component": "dask-scheduler"}
     return place.api.list("Pod", namespace=place.hub, labels=labels)
@@ -112,7 +139,7 @@ def test_a_pod_that_is_not_injected_is_named(facility, place):
         told = failed(place)
     finally:
         said(place, "install", "--yes", "--skip-verify")
-    assert told.startswith("Broken at `start server`: In Tempo: no span `start server`")
+    assert told.startswith("Broken at `start server`: In the trace store: no span `start server`")
     assert f"pod `jupyter-{USER}` was not injected" in told
     assert left_of_the_user(facility, place) == []
 
@@ -166,15 +193,15 @@ def test_who_may_not_run_commands_in_the_hubs_pod_learns_what_to_ask_for(place):
     assert "AF_OTEL_HUB_TOKEN" in told
 
 
-def test_a_tempo_that_is_away_is_named_before_anything_is_made(facility, place):
-    """What is looked up at the end is looked for at the beginning."""
-    tempo = Ref("apps/v1", "Deployment", "af-otel-tempo", place.namespace)
-    scaled(facility, place, tempo, 0)
+def test_a_jaeger_that_is_away_is_reported_before_anything_is_created(facility, place):
+    """The trace store is needed at the end, and is checked at the beginning."""
+    jaeger = Ref("apps/v1", "Deployment", "af-otel-jaeger", place.namespace)
+    scaled(facility, place, jaeger, 0)
     try:
         told = failed(place)
     finally:
-        scaled(facility, place, tempo, 1)
-    assert told.startswith("No pod of Service `af-otel-tempo`")
+        scaled(facility, place, jaeger, 1)
+    assert told.startswith("No pod of Service `af-otel-jaeger`")
     assert left_of_the_user(facility, place) == []
 
 

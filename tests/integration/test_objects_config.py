@@ -15,8 +15,13 @@ GRPC = {
     "auth": {"basic": {"secret": "login"}},
     "tls": {"ca": {"config_map": "authority"}, "server_name": "tempo.example"},
 }
+JAEGER = {
+    "endpoint": "http://jaeger-collector:4317",
+    "protocol": "grpc",
+    "query": "http://jaeger-query:16686/jaeger",
+}
 HEADERS = {
-    **TEMPO,
+    **TEMPO["tempo"],
     "auth": {"bearer": {"secret": "login"}},
     "headers": {"X-Scope-OrgID": "a$b", "X-Key": {"secret": "login", "key": "key"}},
 }
@@ -28,8 +33,14 @@ FACILITIES = {
     "numbers for names": a_facility(
         name="123", hub={"namespace": "456"}, dask=[{"selector": {"app": ["1", "2"]}}]
     ),
-    "gRPC": a_facility(destinations={"traces": GRPC, "metrics": PROMETHEUS}),
-    "headers": a_facility(destinations={"traces": HEADERS, "metrics": PROMETHEUS}),
+    "Jaeger": a_facility(
+        destinations={"traces": {"jaeger": JAEGER}, "metrics": PROMETHEUS},
+    ),
+    "any OTLP": a_facility(
+        destinations={"traces": {"otlp": {"endpoint": "https://x"}}, "metrics": PROMETHEUS},
+    ),
+    "gRPC": a_facility(destinations={"traces": {"tempo": GRPC}, "metrics": PROMETHEUS}),
+    "headers": a_facility(destinations={"traces": {"tempo": HEADERS}, "metrics": PROMETHEUS}),
     "scraped": a_facility(destinations={"traces": TEMPO, "metrics": {"scrape": "annotations"}}),
     "nothing scraped": a_facility(dask=[], scrape={"hub": False, "dask": False, "nodes": False}),
     "two ways to Dask": a_facility(dask=[DASK, OTHER_DASK]),

@@ -149,8 +149,8 @@ def test_without_a_storage_class_the_queue_is_in_the_pod_and_that_is_said():
         assert data["emptyDir"]["sizeLimit"]
     (said, *_) = notes(with_servers(), Facts())
     assert said == snapshot(
-        "The cluster has no default storage class, so with its pod is lost: "
-        "the Collector's queue, all of our jaeger, all of our prometheus, all of our grafana"
+        "The cluster has no default storage class, so these are lost with their pod: "
+        "the Collector's queue, the data of Jaeger, the data of Prometheus, the data of Grafana"
     )
     assert not any("storage" in note for note in notes(with_servers(), Facts(storage=True)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from af_otel.grafana import dashboards
+from af_otel.grafana.sources import TITLES
 from af_otel.kubernetes.objects import (
     backends,
     collector,
@@ -61,16 +62,17 @@ def notes(facility: Facility, facts: Facts) -> list[str]:
 
 def _stored(facility: Facility, facts: Facts) -> Iterator[str]:
     wanted = facility.backends
-    ours = [name for name in ("tempo", "prometheus", "grafana") if getattr(wanted, name)]
+    ours = [name for name in ("jaeger", "prometheus", "grafana") if getattr(wanted, name)]
     if not facts.storage:
-        kept = ", ".join(["the Collector's queue", *(f"all of our {name}" for name in ours)])
+        data = ["the Collector's queue", *(f"the data of {name.capitalize()}" for name in ours)]
         name = facility.collector.storage.storage_class
         lacks = f"no storage class `{name}`" if name else "no default storage class"
-        yield f"The cluster has {lacks}, so with its pod is lost: {kept}"
-    if wanted.tempo or wanted.prometheus:
+        yield f"The cluster has {lacks}, so these are lost with their pod: {', '.join(data)}"
+    if wanted.jaeger or wanted.prometheus:
         yield (
-            "Our Tempo and Prometheus know no logins: NetworkPolicies keep users' pods away from "
-            "them, as far as this cluster's network enforces these"
+            "The Jaeger and Prometheus that af-otel deploys do not authenticate their clients: "
+            "NetworkPolicies keep users' pods away from them, if this cluster's network enforces "
+            "these"
         )
 
 
@@ -85,15 +87,35 @@ def _grafana(facility: Facility) -> Iterator[str]:
         return
     if facility.grafana.dashboards and not dashboards.POSSIBLE:
         yield dashboards.LACKING
-    found = facility.destinations
-    for signal, server, endpoint in (
-        ("traces", "Tempo", found.traces),
-        ("metrics", "Prometheus", found.metrics.remote_write),
-    ):
-        if not getattr(found, signal).query:
-            yield f"Grafana gets no {server}: no `destinations.{signal}.query` says where it is"
+    yield from _sources(facility)
+
+
+def _sources(facility: Facility) -> Iterator[str]:
+    """Yield what is missing from Grafana's data sources, or limits them."""
+    destinations = facility.destinations
+    store = grafana.traces(facility)
+    if store is None:
+        yield (
+            "Grafana gets no data source for traces, and the dashboards show metrics only: "
+            "`destinations.traces.otlp` does not say whether the store is a Tempo or a Jaeger. If "
+            "it is one of them, write `tempo` or `jaeger` instead of `otlp`"
+        )
+    if store == "jaeger" and (facility.backends.grafana or facility.grafana.dashboards):
+        yield (
+            "To search Jaeger, the dashboards need Grafana 12.0.2 or newer: versions between 11.3 "
+            "and 12.0.1 do not replace variables in the tags of a search"
+        )
+    queried = [("prometheus", "destinations.metrics", destinations.metrics.query)]
+    if store:
+        traces = destinations.traces
+        queried.insert(0, (store, traces.field, traces.store.query))
+    endpoints = {"prometheus": destinations.metrics.remote_write, store: destinations.traces.store}
+    for kind, field, query in queried:
+        title, endpoint = TITLES[kind], endpoints[kind]
+        if not query:
+            yield f"Grafana gets no data source for {title}, as `{field}.query` is not set"
         elif endpoint is not None and (endpoint.auth or endpoint.headers):
             yield (
-                f"Grafana's {server} has no credentials or headers: set them there, as "
-                "ConfigMaps are no place for them"
+                f"Grafana's data source for {title} has no credentials or headers: enter them in "
+                "Grafana, as ConfigMaps must not contain secrets"
             )

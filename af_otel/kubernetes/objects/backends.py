@@ -1,6 +1,6 @@
-"""Tempo and Prometheus of our own, for a facility that has none: one pod each.
+"""Jaeger and Prometheus for a facility that has no servers of its own: one pod each.
 
-Neither knows logins, so that only the Collector and Grafana may reach them.
+Neither authenticates its clients, so only the Collector and Grafana may reach them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from af_otel.facility.model import PROMETHEUS, TEMPO
+from af_otel.facility.model import JAEGER, PROMETHEUS
 from af_otel.facility.values import amount
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import COLLECTOR, chosen_by, ours
@@ -27,10 +27,10 @@ _KEPT = 0.8
 
 
 def backends(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
-    """Return Tempo and Prometheus, as far as the facility asks for them."""
+    """Return the objects of Jaeger and Prometheus, as far as the facility asks for them."""
     made = []
-    if facility.backends.tempo:
-        made += [_closed(facility, TEMPO), *_server.objects(facility, facts, tempo(facility))]
+    if facility.backends.jaeger:
+        made += [_closed(facility, JAEGER), *_server.objects(facility, facts, jaeger(facility))]
     if facility.backends.prometheus:
         made += [
             _closed(facility, PROMETHEUS),
@@ -39,30 +39,29 @@ def backends(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     return made
 
 
-def tempo(facility: Facility) -> Server:
-    """Tempo, with the local facility's configuration but for where it listens."""
-    config = _config("tempo.yaml")
-    config["server"]["http_listen_address"] = "0.0.0.0"  # noqa: S104 - a pod's own address
+def jaeger(facility: Facility) -> Server:
+    """Return Jaeger, configured as in the local facility but listening on its pod's address."""
     return Server(
-        name=TEMPO,
-        image=facility.backends.images.tempo,
+        name=JAEGER,
+        image=facility.backends.images.jaeger,
         user=10001,
-        args=["-config.file=/etc/tempo/tempo.yaml", "-config.expand-env=true"],
+        args=["--config=/etc/jaeger/jaeger.yaml"],
         env={
-            "AF_OTEL_TEMPO_DATA": "/var/tempo",
-            "AF_OTEL_TEMPO_OTLP_HTTP": "0.0.0.0:4318",
-            "AF_OTEL_TEMPO_OTLP_GRPC": "0.0.0.0:4317",
+            "AF_OTEL_JAEGER_DATA": "/var/jaeger",
+            "AF_OTEL_JAEGER_RETENTION": facility.backends.retention,
+            "AF_OTEL_JAEGER_HTTP": "0.0.0.0:16686",
+            "AF_OTEL_JAEGER_OTLP_HTTP": "0.0.0.0:4318",
         },
-        ports={"http": 3200, "otlp-http": 4318, "otlp-grpc": 4317},
-        ready=("http", "/ready"),
+        ports={"http": 16686, "otlp-http": 4318},
+        ready=("http", "/api/v3/services"),
         alive=("http", ""),
-        files={"tempo.yaml": yaml.safe_dump(config, sort_keys=False)},
-        file_directory="/etc/tempo",
-        data="/var/tempo",
+        files={"jaeger.yaml": _text("jaeger.yaml")},
+        file_directory="/etc/jaeger",
+        data="/var/jaeger",
         size=facility.backends.size,
         resources=_resources("2Gi", "256Mi"),
-        # What it holds is on disk at once; then it may wait for ever for its query queue.
-        grace=5,
+        # It compacts its files before it ends. A kill loses nothing that it has accepted.
+        grace=30,
     )
 
 
@@ -95,9 +94,12 @@ def prometheus(facility: Facility) -> Server:
 
 
 def _config(name: str) -> dict[str, Any]:
-    text = (resources.files("af_otel") / "local" / "config" / name).read_text(encoding="utf-8")
-    config: dict[str, Any] = yaml.safe_load(text)
+    config: dict[str, Any] = yaml.safe_load(_text(name))
     return config
+
+
+def _text(name: str) -> str:
+    return (resources.files("af_otel") / "local" / "config" / name).read_text(encoding="utf-8")
 
 
 def _resources(most: str, least: str) -> dict[str, Any]:
