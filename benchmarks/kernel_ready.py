@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     plain = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
     traced = plain | payload.environment(payload.cached(), plain)
-    traced["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+    traced["AF_OTEL_ENDPOINT"] = "http://127.0.0.1:9"
     variants = {"plain": plain, "plain again": plain, "af-otel": traced}
     samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants}
     for env in variants.values():

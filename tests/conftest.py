@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A run under tracing would trace its own tests, and a developer's settings would reach the servers.
-for _name in [name for name in os.environ if name.startswith(("OTEL_", "TRACEPARENT", "BAGGAGE"))]:
+_OURS = ("AF_OTEL_ENDPOINT", "AF_OTEL_FACILITY", "AF_OTEL_RESOURCE", "AF_OTEL_SERVICE")
+_FOREIGN = ("OTEL_", "TRACEPARENT", "BAGGAGE", *_OURS)
+for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     del os.environ[_name]
 
 

@@ -108,7 +108,7 @@ def processes(state: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("AF_OTEL_FACILITY") == str(state):
+            if process.environ().get("AF_OTEL_STATE") == str(state):
                 found.append(" ".join(process.cmdline()))
     return found
 

@@ -1,5 +1,6 @@
 """What the facility sets itself wins, variables as well as annotations: also where that sends
-telemetry elsewhere, or switches it off.
+telemetry elsewhere, or switches it off. Endpoints of OpenTelemetry's own name do neither, but other
+tools in users' pods obey them.
 """
 
 from __future__ import annotations
@@ -35,23 +36,12 @@ def environment_is_left_to_us(context: Context) -> Iterator[Finding]:
                 (setting.where, str(name), value, "singleuser")
                 for name, value in setting.value.items()
             ]
+    found += [
+        (f"`injection.env.{name}` of facility.yaml", name, value, "injected")
+        for name, value in context.facility.injection.env.items()
+    ]
     for where, name, value, whose in found:
-        if name in {"OTEL_SDK_DISABLED", "AF_OTEL_DISABLED"} and str(value).lower() in _TRUE:
-            yield Finding(
-                "blocks" if whose == "hub" else "warns",
-                f"`{name}` is set for {_WHOSE[whose]}: nothing there is traced",
-                where,
-                "The facility's own setting wins",
-                f"# remove `{name}` there",
-            )
-        elif name == "OTEL_EXPORTER_OTLP_ENDPOINT":
-            yield Finding(
-                "warns",
-                f"`{name}` is set for {_WHOSE[whose]}: telemetry goes there, not to our Collector",
-                f"{where}: `{_shown(value)}`",
-                "The facility's own setting wins; redaction and sampling are the Collector's",
-                f"# remove `{name}` there, or make that server one of `destinations`",
-            )
+        yield from _variable(where, name, value, whose)
     for setting in context.settings:
         if setting.name.endswith("Spawner.extra_annotations") and isinstance(setting.value, dict):
             for name in _OUR_ANNOTATIONS:
@@ -65,8 +55,44 @@ def environment_is_left_to_us(context: Context) -> Iterator[Finding]:
                     )
 
 
+def _variable(where: str, name: str, value: object, whose: str) -> Iterator[Finding]:
+    if name in {"OTEL_SDK_DISABLED", "AF_OTEL_DISABLED"} and str(value).lower() in _TRUE:
+        yield Finding(
+            "blocks" if whose in {"hub", "injected"} else "warns",
+            f"`{name}` is set for {_WHOSE[whose]}: nothing there is traced",
+            where,
+            "The facility's own setting wins",
+            f"# remove `{name}` there",
+        )
+    elif _OUR_ENDPOINT.fullmatch(name):
+        yield Finding(
+            "warns",
+            f"`{name}` is set for {_WHOSE[whose]}: telemetry goes there, not to our Collector",
+            f"{where}: `{_shown(value)}`",
+            "The facility's own setting wins; redaction and sampling are the Collector's",
+            f"# remove `{name}` there, or make that server one of `destinations`",
+        )
+    elif _ANY_ENDPOINT.fullmatch(name) and whose != "hub":
+        yield Finding(
+            "warns",
+            f"`{name}` is set for {_WHOSE[whose]}: users' own tools send their data there",
+            f"{where}: `{_shown(value)}`",
+            "Libraries such as MLflow obey it: they send their traces, with the arguments of "
+            "users' functions, to that server instead of storing them. Our telemetry does not "
+            "need it",
+            f"# remove `{name}` there, unless users' tools are meant to send to that server",
+        )
+
+
 _TRUE = {"true", "1", "yes", "on"}
-_WHOSE = {"hub": "the hub", "singleuser": "users' pods", "gateway": "Dask's pods"}
+_WHOSE = {
+    "hub": "the hub",
+    "singleuser": "users' pods",
+    "gateway": "Dask's pods",
+    "injected": "all injected pods",
+}
+_OUR_ENDPOINT = re.compile(r"AF_OTEL_((TRACES|METRICS)_)?ENDPOINT")
+_ANY_ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_((TRACES|METRICS|LOGS)_)?ENDPOINT")
 
 
 def _shown(address: object) -> str:

@@ -28,8 +28,8 @@ def collect(
 ) -> None:
     """Call the functions that are marked with `@af_otel.metrics.collector`, and send what they say.
 
-    Where to is taken from the standard `OTEL_*` variables. One that fails or hangs is told in one
-    line and concerns no other. With `--once` the exit code is 1 if one failed: a way to try a file.
+    `AF_OTEL_ENDPOINT` names the Collector. One that fails or hangs is reported in one line and does
+    not affect the others. With `--once` the exit code is 1 if one failed: a way to try a file.
 
     Example: `af-otel collect --once examples/collectors/home_directories.py`
     """

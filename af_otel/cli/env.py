@@ -7,7 +7,6 @@ import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -55,9 +54,9 @@ def env(
 ) -> None:
     """Print the variables that put af-otel into every Python process that has them."""
     variables = payload.environment(directory.absolute() if directory else payload.cached(), {})
-    variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    variables["AF_OTEL_ENDPOINT"] = endpoint
     if facility:
-        variables["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={quote(facility, safe='')}"
+        variables["AF_OTEL_FACILITY"] = facility
     if form is Format.JSON:
         typer.echo(json.dumps(variables, indent=2))
         return

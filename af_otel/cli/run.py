@@ -19,16 +19,16 @@ def run(
 ) -> None:
     """Run a command with af-otel in every Python process that it starts.
 
-    Where to send is taken from the standard `OTEL_*` variables. The command takes this process'
-    place: its exit code and signals are its own.
+    `AF_OTEL_ENDPOINT` names the Collector, and docs/settings.md every other setting. The command
+    replaces this process: its exit code and signals are its own.
 
-    Example: `OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 af-otel run -- jupyterhub`
+    Example: `AF_OTEL_ENDPOINT=http://collector:4318 af-otel run -- jupyterhub`
     """
     if command[0].startswith("-"):
         raise AfOtelError(
             f"`af-otel run` has no option `{command[0]}`",
             where="before the command",
-            hint="settings are variables: `OTEL_EXPORTER_OTLP_ENDPOINT=URL af-otel run -- COMMAND`",
+            hint="settings are variables: `AF_OTEL_ENDPOINT=URL af-otel run -- COMMAND`",
         )
     program = shutil.which(command[0])
     if program is None:

@@ -47,7 +47,9 @@ class Injection(Part):
     env: dict[VariableName, str] = Field(
         default_factory=dict, examples=[{"AF_OTEL_PENDING_AFTER": "5000"}]
     )
-    """More variables for the pods, such as OpenTelemetry's; what a pod sets itself wins."""
+    """More variables for the pods, such as our other settings (`AF_OTEL_*`, docs/settings.md); what
+    a pod sets itself wins. Other tools in users' pods obey `OTEL_*`, too.
+    """
 
     @classmethod
     def contradictions(cls, written: dict[str, Any]) -> Iterator[Mistake]:

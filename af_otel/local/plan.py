@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from af_otel import payload
 from af_otel.local.ports import HOST, Ports
@@ -45,12 +44,34 @@ USUAL = {
     "tempo-otlp": (4418, ""),
     "tempo-otlp-grpc": (4417, ""),
 }
-# Where telemetry goes and whose it is: the facility says so, whatever the shell was set to.
-OURS = ("OTEL_EXPORTER_", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME")
+# Where telemetry goes and whose it is, which the facility decides. The shell's `AF_OTEL_*` may be
+# another facility's; its `OTEL_*` would be obeyed by the servers as well.
+OURS = (
+    "OTEL_EXPORTER_",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SERVICE_NAME",
+    "AF_OTEL_FACILITY",
+    "AF_OTEL_RESOURCE_ATTRIBUTES",
+    "AF_OTEL_SERVICE_NAME",
+    *(
+        f"AF_OTEL_{signal}{setting}"
+        for signal in ("", "TRACES_", "METRICS_")
+        for setting in (
+            "ENDPOINT",
+            "EXPORTER",
+            "PROTOCOL",
+            "HEADERS",
+            "TIMEOUT",
+            "COMPRESSION",
+            "CERTIFICATE",
+            "CLIENT_",
+        )
+    ),
+)
 # A shell inside a Jupyter server or a Dask job has these of another facility.
 FOREIGN = ("JUPYTERHUB_", "JPY_", "DASK_", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "CONFIGPROXY_")
 # A person who looks wants to see things within seconds.
-SOON = {"OTEL_METRIC_EXPORT_INTERVAL": "5000", "OTEL_BSP_SCHEDULE_DELAY": "1000"}
+SOON = {"AF_OTEL_METRIC_EXPORT_INTERVAL": "5000", "AF_OTEL_SCHEDULE_DELAY": "1000"}
 
 
 @dataclass(frozen=True)
@@ -135,8 +156,7 @@ class Plan:
     def python_env(self) -> dict[str, str]:
         """The same for a Python process, which is traced."""
         env = {**SOON, **self.base_env()}
-        env["OTEL_EXPORTER_OTLP_ENDPOINT"] = self.urls["collector_otlp"]
-        env["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/json"
-        env["OTEL_RESOURCE_ATTRIBUTES"] = f"service.namespace={quote(self.state.name)}"
+        env["AF_OTEL_ENDPOINT"] = self.urls["collector_otlp"]
+        env["AF_OTEL_FACILITY"] = self.state.name
         env["DASK_CONFIG"] = str(self.state.directory / "dask" / "config")
         return {**env, **payload.environment(self.injected, env)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-MARK = "AF_OTEL_FACILITY"  # In the environment of every process of a facility: its state directory.
+MARK = "AF_OTEL_STATE"  # In the environment of every process of a facility: its state directory.
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _AWAY = (
     "the Collector does not take metrics; they are kept as long as this process runs. "
-    "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
+    "Check AF_OTEL_ENDPOINT and that the Collector runs"
 )
 
 

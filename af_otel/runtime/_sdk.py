@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     ConsoleSpanExporter,
@@ -26,15 +26,18 @@ from opentelemetry.sdk.trace.export import (
 )
 
 from af_otel.runtime import _chance, _privacy
-from af_otel.runtime._log import quieten_exporters, say
+from af_otel.runtime._exporters import otlp
+from af_otel.runtime._log import one_line_each, quieten_exporters, say
 from af_otel.runtime._merging import Merging
-from af_otel.runtime._settings import JSON, PROTOBUF, Settings
+from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from opentelemetry.metrics import MeterProvider as MeterProviderAPI
+
+    from af_otel.runtime._destination import Destination
 
 # The distribution whose version is `service.version`, by role.
 _VERSIONS = {
@@ -97,7 +100,7 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     settings = Settings()
     quieten_exporters()
     _chance.use_our_own()
-    resource = _resource(service, role)
+    resource = _resource(settings, service, role)
     ends: list[Callable[..., object]] = []
 
     traces = present
@@ -113,9 +116,10 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     return Providers(traces, meters, ends, settings.flush_timeout)
 
 
-def _resource(service: str, role: str) -> Resource:
-    attributes: dict[str, str] = {"service.instance.id": str(uuid4())}
-    given = Resource.create().attributes
+def _resource(settings: Settings, service: str, role: str) -> Resource:
+    """Return the resource: `OTEL_*` is overridden by `AF_OTEL_*`, and both by the instance's id."""
+    given = Resource.create(settings.resource).attributes
+    attributes: dict[str, str] = {**settings.resource, "service.instance.id": str(uuid4())}
     if str(given.get("service.name", "unknown_service")).startswith("unknown_service"):
         attributes["service.name"] = service
     if "service.version" not in given:
@@ -124,19 +128,29 @@ def _resource(service: str, role: str) -> Resource:
     return Resource.create(attributes)
 
 
+def _sampler(settings: Settings) -> sampling.Sampler | None:
+    """Return the sampler that `AF_OTEL_TRACES_SAMPLER` names; without one, the SDK chooses."""
+    if settings.sampler is None:
+        return None
+    name, ratio = settings.sampler
+    roots = {
+        "always_on": sampling.ALWAYS_ON,
+        "always_off": sampling.ALWAYS_OFF,
+        "traceidratio": sampling.TraceIdRatioBased(ratio),
+    }
+    root = roots[name.removeprefix("parentbased_")]
+    return sampling.ParentBased(root) if name.startswith("parentbased_") else root
+
+
 def _traces(
     settings: Settings, resource: Resource, role: str
 ) -> tuple[TracerProvider, list[Callable[..., object]]]:
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
-    if settings.traces_exporter == "none":
+    if settings.traces.exporter == "none":
         return provider, []
-    console = settings.traces_exporter == "console"
-    exporter: Any = (
-        ConsoleSpanExporter()
-        if console
-        else _Otlp("traces", settings.traces_protocol, settings.traces_timeout)
-    )
+    console = settings.traces.exporter == "console"
+    exporter: Any = ConsoleSpanExporter() if console else _Otlp(settings.traces)
     hurry = [] if console else [exporter.hurry]
     batches = BatchSpanProcessor(
         PrivateSpanExporter(exporter, texts=settings.exception_texts),
@@ -167,13 +181,9 @@ def _meters(
 ) -> tuple[sdk_metrics.MeterProvider, list[Callable[..., object]]]:
     readers: list[MetricReader] = []
     hurry: list[Callable[..., object]] = []
-    if settings.metrics_exporter != "none":
-        console = settings.metrics_exporter == "console"
-        exporter: Any = (
-            ConsoleMetricExporter()
-            if console
-            else _Otlp("metrics", settings.metrics_protocol, settings.metrics_timeout)
-        )
+    if settings.metrics.exporter != "none":
+        console = settings.metrics.exporter == "console"
+        exporter: Any = ConsoleMetricExporter() if console else _Otlp(settings.metrics)
         hurry = [] if console else [exporter.hurry]
         readers.append(
             PeriodicExportingMetricReader(
@@ -196,23 +206,16 @@ def _inherited(role: str) -> dict[str, object]:
     return dict(baggage.get_all(propagate.extract(carrier)))
 
 
-# Module and class of each signal's OTLP exporter, which both protocols' packages call the same.
-_OTLP = {
-    "traces": ("trace_exporter", "OTLPSpanExporter"),
-    "metrics": ("metric_exporter", "OTLPMetricExporter"),
-}
-
-
 class _Otlp:
     """An OTLP exporter, of which a forked child has its own.
 
     On the connection that it would share, each would read the answers to the other's requests.
     """
 
-    def __init__(self, signal: str, protocol: str, timeout: float) -> None:
-        self._of = signal, protocol, timeout
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
         # A parent's is kept: to close it would wait for locks that its threads held.
-        self._made = {os.getpid(): _otlp(*self._of)}
+        self._made = {os.getpid(): otlp(destination)}
         self._hurried = False
 
     def __getattr__(self, name: str) -> Any:
@@ -221,7 +224,8 @@ class _Otlp:
     def _own(self) -> Any:
         process = os.getpid()
         if process not in self._made:
-            self._made[process] = _otlp(*self._of)
+            with one_line_each():
+                self._made[process] = otlp(self._destination)
         return self._made[process]
 
     def export(self, batch: Any, **kwargs: Any) -> Any:
@@ -242,21 +246,6 @@ class _Otlp:
             self._own()._client._shutdown_event.set()  # noqa: SLF001
 
 
-def _otlp(signal: str, protocol: str, timeout: float) -> Any:
-    """Return an OTLP exporter; JSON's where the environment does not bring protobuf's."""
-    module, name = _OTLP[signal]
-    if protocol == PROTOBUF:
-        with suppress(ImportError):
-            found = import_module(f"opentelemetry.exporter.otlp.proto.http.{module}")
-            return getattr(found, name)(timeout=timeout)
-        say(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL={PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
-            f"which this environment does not have; {JSON} is used"
-        )
-    found = import_module(f"opentelemetry.exporter.otlp.json.http.{module}")
-    return getattr(found, name)(timeout=timeout)
-
-
 class PrivateSpanExporter(SpanExporter):
     """Takes secrets out of spans for an exporter, and says once when that gets nowhere."""
 
@@ -270,7 +259,7 @@ class PrivateSpanExporter(SpanExporter):
         if result is not SpanExportResult.SUCCESS:
             say(
                 "the Collector does not take telemetry; it is dropped until it does again. "
-                "Check OTEL_EXPORTER_OTLP_ENDPOINT and that the Collector runs"
+                "Check AF_OTEL_ENDPOINT and that the Collector runs"
             )
         return result
 

@@ -1,116 +1,108 @@
-"""The standard `OTEL_*` variables, read so that a broken one costs one line and nothing else.
+"""Settings of a traced process: `AF_OTEL_*`, and `OTEL_*` where those are not set.
 
-https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+What af-otel injects has names of its own, because other libraries in users' processes obey
+`OTEL_*`: MLflow, for one, sends its traces to `OTEL_EXPORTER_OTLP_ENDPOINT` instead of storing
+them. docs/settings.md lists the variables and their precedence.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
+from af_otel.runtime._destination import Destination
 from af_otel.runtime._log import say
+from af_otel.runtime._variables import choice, first, number
 
-JSON = "http/json"
-PROTOBUF = "http/protobuf"
-# The largest number that is taken; what waits longer, or holds more, is an OverflowError.
-_MOST = 2**31 - 1
-_TIMEOUT = 10.0
+_SAMPLERS = (
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+    "always_on",
+    "always_off",
+    "traceidratio",
+)
 
 
-def _number(name: str, default: int, *, least: int = 1) -> int:
-    raw = os.environ.get(name, "").strip()
-    if not raw:
-        return default
+def _sampler() -> tuple[str, float] | None:
+    """Return our sampler and its ratio; None leaves the choice to `OTEL_TRACES_SAMPLER`."""
+    if not first("AF_OTEL_TRACES_SAMPLER")[1]:
+        return None
+    name = choice("AF_OTEL_TRACES_SAMPLER", default=_SAMPLERS[0], known=_SAMPLERS)
+    _, raw = first("AF_OTEL_TRACES_SAMPLER_ARG")
     try:
-        value = int(raw)
+        ratio = float(raw or 1)
     except ValueError:
-        value = least - 1
-    if not least <= value <= _MOST:
-        say(f"{name}={raw!r} is no whole number from {least} to {_MOST}; {default} is used")
-        return default
-    return value
+        ratio = -1
+    if not 0 <= ratio <= 1:
+        say(f"AF_OTEL_TRACES_SAMPLER_ARG={raw!r} is no number from 0 to 1; 1 is used")
+        ratio = 1.0
+    return name, ratio
 
 
-def _seconds(signal: str) -> float:
-    """Return how long an export may take: seconds, as OpenTelemetry for Python reads it."""
-    for name in (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
-        raw = os.environ.get(name, "").strip()
-        if not raw:
-            continue
-        with suppress(ValueError):
-            if 0 < float(raw) <= _MOST:
-                return float(raw)
-        say(f"{name}={raw!r} is no number of seconds; {_TIMEOUT:g} is used")
-        break
-    return _TIMEOUT
-
-
-def _choice(name: str, default: str, known: tuple[str, ...]) -> str:
-    value = os.environ.get(name, "").strip().lower() or default
-    if value not in known:
-        say(f"{name}={value!r} is not one of {', '.join(known)}; {default} is used")
-        return default
-    return value
-
-
-def _protocol(signal: str) -> str:
-    general = _choice("OTEL_EXPORTER_OTLP_PROTOCOL", JSON, (JSON, PROTOBUF))
-    return _choice(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", general, (JSON, PROTOBUF))
-
-
-def _exporter(signal: str) -> str:
-    """Return `otlp`, `console` or `none`; an endpoint that is no URL is as good as none."""
-    exporter = _choice(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "console", "none"))
-    for name in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        endpoint = os.environ.get(name, "")
-        if not endpoint:
-            continue
-        if exporter == "otlp" and not _is_url(endpoint):
-            say(f"{name}={endpoint!r} is no URL such as http://collector:4318; nothing is exported")
-            return "none"
-        break
-    return exporter
-
-
-def _is_url(endpoint: str) -> bool:
-    try:
-        parts = urlsplit(endpoint)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return good and endpoint.split() == [endpoint]
+def _resource() -> dict[str, str]:
+    """Return the resource attributes that take precedence over `OTEL_*`."""
+    attributes = {}
+    for item in os.environ.get("AF_OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, equals, value = item.partition("=")
+        if key.strip() and equals:
+            attributes[key.strip()] = unquote(value.strip())
+        elif item.strip():
+            say(f"AF_OTEL_RESOURCE_ATTRIBUTES: {item!r} is not `key=value`; it is ignored")
+    for key, name in (
+        ("service.name", "AF_OTEL_SERVICE_NAME"),
+        ("service.namespace", "AF_OTEL_FACILITY"),
+    ):
+        if value := os.environ.get(name, "").strip():
+            attributes[key] = value
+    return attributes
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment asks for; durations in milliseconds, time-outs of exports in seconds."""
+    """What the environment asks for; durations are in milliseconds."""
 
-    traces_exporter: str = field(default_factory=lambda: _exporter("TRACES"))
-    metrics_exporter: str = field(default_factory=lambda: _exporter("METRICS"))
-    traces_protocol: str = field(default_factory=lambda: _protocol("TRACES"))
-    metrics_protocol: str = field(default_factory=lambda: _protocol("METRICS"))
-    traces_timeout: float = field(default_factory=lambda: _seconds("TRACES"))
-    metrics_timeout: float = field(default_factory=lambda: _seconds("METRICS"))
-    queue_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048))
-    batch_size: int = field(default_factory=lambda: _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512))
+    traces: Destination = field(default_factory=lambda: Destination.of("traces"))
+    metrics: Destination = field(default_factory=lambda: Destination.of("metrics"))
+    resource: dict[str, str] = field(default_factory=_resource)
+    sampler: tuple[str, float] | None = field(default_factory=_sampler)
+    queue_size: int = field(
+        default_factory=lambda: number(
+            "AF_OTEL_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_QUEUE_SIZE", default=2048
+        )
+    )
+    batch_size: int = field(
+        default_factory=lambda: number(
+            "AF_OTEL_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default=512
+        )
+    )
     # Half of the specification's 5 s: who looks at a running session should see it.
-    schedule_delay: int = field(default_factory=lambda: _number("OTEL_BSP_SCHEDULE_DELAY", 2500))
+    schedule_delay: int = field(
+        default_factory=lambda: number(
+            "AF_OTEL_SCHEDULE_DELAY", "OTEL_BSP_SCHEDULE_DELAY", default=2500
+        )
+    )
     metric_interval: int = field(
-        default_factory=lambda: _number("OTEL_METRIC_EXPORT_INTERVAL", 60_000)
+        default_factory=lambda: number(
+            "AF_OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_INTERVAL", default=60_000
+        )
     )
     metric_timeout: int = field(
-        default_factory=lambda: _number("OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
+        default_factory=lambda: number(
+            "AF_OTEL_METRIC_EXPORT_TIMEOUT", "OTEL_METRIC_EXPORT_TIMEOUT", default=30_000
+        )
     )
     # Time that the end of a process may wait for its last telemetry.
     flush_timeout: int = field(
-        default_factory=lambda: _number("AF_OTEL_FLUSH_TIMEOUT", 2000, least=0)
+        default_factory=lambda: number("AF_OTEL_FLUSH_TIMEOUT", default=2000, least=0)
     )
     # Span longer than this is marked as open, so that it is seen when the process dies in it.
-    pending_after: int = field(default_factory=lambda: _number("AF_OTEL_PENDING_AFTER", 1000))
+    pending_after: int = field(
+        default_factory=lambda: number("AF_OTEL_PENDING_AFTER", default=1000)
+    )
     exception_texts: bool = field(
         default_factory=lambda: (
-            _choice("AF_OTEL_EXCEPTION_TEXTS", "false", ("true", "false")) == "true"
+            choice("AF_OTEL_EXCEPTION_TEXTS", default="false", known=("true", "false")) == "true"
         )
     )

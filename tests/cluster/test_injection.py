@@ -269,8 +269,9 @@ def test_a_container_keeps_its_own_settings(usual):
         assert last["X"] == "y"
     assert names["with telemetry of its own"].count("OTEL_EXPORTER_OTLP_ENDPOINT") == 1
     assert names["with telemetry of its own"].count("OTEL_RESOURCE_ATTRIBUTES") == 1
-    assert names["plain"].count("OTEL_METRIC_EXPORT_INTERVAL") == 1
-    assert names["plain"].count("OTEL_EXPORTER_OTLP_ENDPOINT") == 1
+    assert names["plain"].count("AF_OTEL_METRIC_EXPORT_INTERVAL") == 1
+    assert names["plain"].count("AF_OTEL_ENDPOINT") == 1
+    assert not [name for name in names["plain"] if name.startswith("OTEL_")]
 
 
 NOT_TOUCHED = {
@@ -395,7 +396,7 @@ def test_a_pod_in_the_strictest_namespace_is_traced(places):
     with strict.running(name="full", securityContext=security, resources=resources) as name:
         seen = strict.seen(name)
         assert seen["booted"]
-        assert seen["env"]["OTEL_RESOURCE_ATTRIBUTES"].startswith("service.namespace=inject-usual")
+        assert seen["env"]["AF_OTEL_FACILITY"].startswith("inject-usual")
         status = client.get(strict.ref(name))["status"]["initContainerStatuses"][0]["state"]
         assert status["terminated"]["message"].startswith("unpacked, ")
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import httpx
 import psutil
@@ -119,9 +118,9 @@ def test_users_servers_are_traced_and_know_the_facility(own):
     )
     env = server.environ()
     assert env["PYTHONPATH"].split(os.pathsep)[0] == own.info["payload"]
-    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == own.urls["collector_otlp"]
-    namespace = env["OTEL_RESOURCE_ATTRIBUTES"].removeprefix("service.namespace=")
-    assert unquote(namespace) == own.info["name"]
+    assert env["AF_OTEL_ENDPOINT"] == own.urls["collector_otlp"]
+    assert env["AF_OTEL_FACILITY"] == own.info["name"]
+    assert not [name for name in env if name.startswith("OTEL_")]
     assert env["DASK_SCHEDULER_ADDRESS"] == own.urls["dask_scheduler"]
     assert env["HOME"] == str(own.state / "home" / "marie")
     assert own.hub["password"] not in " ".join(env.values())

@@ -215,9 +215,40 @@ def test_variables_in_every_form_that_charts_take(tmp_path, env):
     assert [finding.severity for finding in report.findings] == ["blocks"]
 
 
-def test_a_login_in_an_address_is_not_repeated(tmp_path):
+@pytest.mark.parametrize(
+    ("part", "name", "says"),
+    [
+        ("singleuser", "OTEL_EXPORTER_OTLP_ENDPOINT", "users' own tools send their data there"),
+        ("singleuser", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "users' own tools"),
+        ("singleuser", "AF_OTEL_ENDPOINT", "telemetry goes there, not to our Collector"),
+        ("hub", "AF_OTEL_TRACES_ENDPOINT", "telemetry goes there, not to our Collector"),
+        ("hub", "OTEL_EXPORTER_OTLP_ENDPOINT", None),
+    ],
+)
+def test_an_endpoint_of_the_facilitys_own(tmp_path, part, name, says):
+    """Ours redirects our telemetry. OpenTelemetry's does not, but users' libraries obey it; the hub
+    runs none.
+    """
+    values = {part: {"extraEnv": {name: "http://theirs:4318"}}}
+    report = checked(tmp_path, values, only=["environment-is"])
+    assert [finding.severity for finding in report.findings] == (["warns"] if says else [])
+    assert all(says in finding.what for finding in report.findings)
+
+
+def test_variables_that_the_facility_file_injects(tmp_path):
+    """They are in every injected pod, the hub's as well."""
+    facility = offline.supposed([])
+    facility.injection.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://theirs:4318"
+    values = {"hub": {"extraEnv": {}}}
+    report = checked(tmp_path, values, only=["environment-is"], facility=facility)
+    [finding] = report.findings
+    assert finding.where.startswith("`injection.env.OTEL_EXPORTER_OTLP_ENDPOINT` of facility.yaml")
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "AF_OTEL_ENDPOINT"])
+def test_a_login_in_an_address_is_not_repeated(tmp_path, name):
     """What a check says may end up in CI's log."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://bob:hunter2@collector:4318"}
+    env = {name: "http://bob:hunter2@collector:4318"}
     report = checked(tmp_path, {"singleuser": {"extraEnv": env}}, only=["environment-is"])
     [finding] = report.findings
     assert "@collector:4318" in finding.where

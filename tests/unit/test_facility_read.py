@@ -56,7 +56,7 @@ def test_what_was_read_can_be_written_and_read():
     text = LEAST + (
         "collector:\n  storage: {class: fast}\n"
         "  tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]\n"
-        "injection: {env: {OTEL_BSP_SCHEDULE_DELAY: '1000'}}\n"
+        "injection: {env: {AF_OTEL_SCHEDULE_DELAY: '1000'}}\n"
     )
     facility = parse_text(text)
     assert facility.collector.storage.storage_class == "fast"

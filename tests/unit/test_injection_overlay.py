@@ -15,6 +15,7 @@ import yaml
 
 from af_otel.errors import AfOtelError
 from af_otel.facility import Facility
+from af_otel.kubernetes.objects import _pod
 from af_otel.kubernetes.objects.overlay import overlay, part_of, pod_template
 from af_otel.kubernetes.releases import _read, merged
 
@@ -64,7 +65,7 @@ GATEWAY = {
     "gateway": {
         "backend": {
             "image": {"name": "dask", "tag": "3"},
-            "environment": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs:4318"},
+            "environment": {"AF_OTEL_ENDPOINT": "http://theirs:4318"},
             "scheduler": {"extraPodConfig": {}, "extraContainerConfig": {}},
             "worker": {
                 "extraPodConfig": {"volumes": [{"name": "theirs", "emptyDir": {}}]},
@@ -101,7 +102,7 @@ def test_a_hub_gets_what_the_policy_would_give_it():
     assert names(hub["extraVolumes"]) == ["theirs", "af-otel", "af-otel-payload"]
     assert names(hub["extraVolumeMounts"]) == ["theirs", "af-otel"]
     assert hub["extraEnv"]["PYTHONPATH"] == "/af-otel:/af-otel/image"
-    assert hub["extraEnv"]["OTEL_RESOURCE_ATTRIBUTES"] == "service.namespace=lab"
+    assert hub["extraEnv"]["AF_OTEL_FACILITY"] == "lab"
     assert hub["extraEnv"]["X"] == "y"
     assert "networkPolicy" not in hub
 
@@ -165,9 +166,9 @@ def test_a_path_from_elsewhere_is_renamed_and_referred_to():
 
 def test_a_variable_that_is_set_stays():
     """The facility's `injection.env`, and the Collector's address, too."""
-    own = {"X": "own", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs:4318"}
+    own = {"X": "own", "AF_OTEL_ENDPOINT": "http://theirs:4318"}
     env = z2jh(hub__extraEnv=own).values["hub"]["extraEnv"]
-    ours = {"PYTHONPATH", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_METRIC_EXPORT_INTERVAL"}
+    ours = {"PYTHONPATH", "AF_OTEL_FACILITY", "AF_OTEL_METRIC_EXPORT_INTERVAL"}
     assert set(env) == ours
 
 
@@ -194,8 +195,25 @@ def test_dask_pods_are_appended_to():
     assert env[:2] == [
         {"name": "Q", "value": "r"}, {"name": "PYTHONPATH", "value": "/af-otel:$(PYTHONPATH)"},
     ]  # fmt: skip
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in names(env)
+    assert "AF_OTEL_ENDPOINT" not in names(env)
     assert "environment" not in backend
+
+
+def test_no_standard_variable_is_written():
+    """Other libraries obey `OTEL_*`. What an older overlay put into a list is left out; what the
+    facility has set stays.
+    """
+    old = [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": _pod.endpoint(FACILITY)},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "service.namespace=lab"},
+        {"name": "OTEL_TRACES_SAMPLER", "value": "always_off"},
+    ]
+    hub = z2jh(hub__extraEnv=old).values["hub"]["extraEnv"]
+    gateway = copy.deepcopy(GATEWAY)
+    gateway["gateway"]["backend"]["worker"]["extraContainerConfig"]["env"] = old
+    backend = overlay("dask-gateway", FACILITY, gateway, "payload-1").values["gateway"]["backend"]
+    for env in (hub, backend["worker"]["extraContainerConfig"]["env"]):
+        assert [name for name in names(env) if name.startswith("OTEL_")] == ["OTEL_TRACES_SAMPLER"]
 
 
 def test_the_real_gateway_makes_such_pods(tmp_path):

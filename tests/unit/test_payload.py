@@ -142,8 +142,8 @@ def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
     known = json.loads(af_otel(*asked, "--format", "json").stdout)
     assert known == {
         "PYTHONPATH": str(tmp_path / "it's here"),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318",
-        "OTEL_RESOURCE_ATTRIBUTES": "service.namespace=my-facility",
+        "AF_OTEL_ENDPOINT": "http://localhost:4318",
+        "AF_OTEL_FACILITY": "my-facility",
     }
     show = "import os, json; print(json.dumps(dict(os.environ)))"
     script = f"{af_otel(*asked).stdout}\n{sys.executable} -I -c '{show}'"
@@ -158,14 +158,11 @@ def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
     [("systemd", "http://me:p%%40$@c:1"), ("dockerfile", "http://me:p%40\\$@c:1")],
 )
 def test_env_escapes_what_a_form_would_read_as_something_else(tmp_path, form, endpoint):
-    """A percent sign is a specifier to systemd, a dollar a variable to Docker, and a comma ends an
-    attribute.
-    """
+    """A percent sign is a specifier to systemd, and a dollar a variable to Docker."""
     asked = ("--payload", tmp_path, "--endpoint", "http://me:p%40$@c:1", "--facility", "a, b")
     said = af_otel("env", *asked, "--format", form).stdout
-    assert f'OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"' in said.replace('T="h', "T=h")
-    assert "service.namespace=a%" in said
-    assert "," not in said
+    assert f'AF_OTEL_ENDPOINT={endpoint}"' in said.replace('T="h', "T=h")
+    assert 'AF_OTEL_FACILITY=a, b"' in said.replace('Y="a', "Y=a")
 
 
 def test_two_first_uses_at_once_share_one_payload(tmp_path):

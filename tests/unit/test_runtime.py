@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import time
 
 import pytest
+from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics.export import AggregationTemporality
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext
 
 from af_otel.runtime import _log, _privacy
-from af_otel.runtime._sdk import PrivateSpanExporter
+from af_otel.runtime._exporters import otlp
+from af_otel.runtime._sdk import PrivateSpanExporter, _resource, _sampler
 from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
@@ -36,33 +41,122 @@ def said(monkeypatch, capfd):
         ("OTEL_BSP_SCHEDULE_DELAY", "9" * 20, "schedule_delay", 2500),
         ("AF_OTEL_FLUSH_TIMEOUT", "9" * 17, "flush_timeout", 2000),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5", "traces_timeout", 10),
-        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "nan", "metrics_timeout", 10),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces_protocol", "http/json"),
-        ("OTEL_TRACES_EXPORTER", "jaeger", "traces_exporter", "otlp"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces_exporter", "none"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "metrics_exporter", "none"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", " http://collector ", "traces_exporter", "none"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5", "traces.timeout", 10),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "nan", "metrics.timeout", 10),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces.protocol", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "jaeger", "traces.exporter", "otlp"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces.exporter", "none"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "metrics.exporter", "none"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", " http://collector ", "traces.exporter", "none"),
+        ("AF_OTEL_ENDPOINT", "collector:4318", "metrics.exporter", "none"),
+        ("AF_OTEL_TIMEOUT", "soon", "traces.timeout", 10),
+        ("AF_OTEL_COMPRESSION", "zip", "traces.compression", "none"),
+        ("AF_OTEL_SCHEDULE_DELAY", "soon", "schedule_delay", 2500),
+        ("AF_OTEL_TRACES_SAMPLER", "foo", "sampler", ("parentbased_always_on", 1)),
+        ("AF_OTEL_RESOURCE_ATTRIBUTES", "garbage", "resource", {}),
     ],
 )
 def test_a_broken_setting_costs_one_line(monkeypatch, said, name, value, field, used):
     """The line names variable and value, and what is used instead; other settings stand."""
     monkeypatch.setenv(name, value)
-    assert getattr(Settings(), field) == used
+    assert operator.attrgetter(field)(Settings()) == used
     (line,) = said()
     assert name in line
     assert repr(value) in line
 
 
-def test_settings_are_the_standard_variables(monkeypatch, said):
-    """What is set rightly is taken as it is, without a word."""
+def test_standard_variables_apply_where_ours_are_not_set(monkeypatch, said):
+    """An image or unit file made for an older af-otel keeps working, without a message."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318/x")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=theirs")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=lab")
     settings = Settings()
-    assert (settings.schedule_delay, settings.metrics_exporter, settings.traces_exporter) == (
-        100, "none", "otlp",
-    )  # fmt: skip
+    exporter = otlp(settings.traces)
+    assert (settings.schedule_delay, settings.metrics.exporter) == (100, "none")
+    assert exporter._client._endpoint == "https://collector.example:4318/x/v1/traces"
+    assert exporter._client._headers["authorization"] == "theirs"
+    assert _resource(settings, "kernel", "kernel").attributes["service.namespace"] == "lab"
+    assert said() == []
+
+
+THEIRS = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "https://theirs.example",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://theirs.example/v1/traces",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=theirs,x-api-key=theirs",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "99",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/theirs.pem",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/theirs.pem",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": (
+        "base2_exponential_bucket_histogram"
+    ),
+    "OTEL_TRACES_EXPORTER": "console",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_SERVICE_NAME": "theirs",
+    "OTEL_RESOURCE_ATTRIBUTES": "service.namespace=theirs,team=theirs",
+    "OTEL_TRACES_SAMPLER": "always_off",
+}
+
+
+@pytest.mark.parametrize("protocol", ["http/json", "http/protobuf"])
+def test_nothing_of_another_destination_reaches_ours(monkeypatch, said, protocol):
+    """With `AF_OTEL_ENDPOINT`, a user's own endpoint, credentials, certificates and formats are for
+    the user's own telemetry alone.
+    """
+    for name, value in THEIRS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AF_OTEL_ENDPOINT", "http://collector:4318/")
+    monkeypatch.setenv("AF_OTEL_HEADERS", "Authorization=Bearer%20ours")
+    monkeypatch.setenv("AF_OTEL_PROTOCOL", protocol)
+    settings = Settings()
+    for destination in (settings.traces, settings.metrics):
+        exporter = otlp(destination)
+        client = exporter._client
+        assert client._endpoint == f"http://collector:4318/v1/{destination.signal}"
+        assert set(client._headers) == {"content-type", "user-agent", "authorization"}
+        assert client._headers["authorization"] == "Bearer ours"
+        assert client._timeout == 10
+        assert "theirs" not in str(vars(client._transport))
+    kinds = set(exporter._preferred_temporality.values())
+    assert kinds == {AggregationTemporality.CUMULATIVE}
+    assert isinstance(
+        exporter._preferred_aggregation[Histogram], ExplicitBucketHistogramAggregation
+    )
+    assert said() == []
+
+
+def test_ours_are_the_same_settings_by_other_names(monkeypatch, said):
+    """Per signal as well as for all; each one wins over its counterpart."""
+    for name, value in THEIRS.items():
+        monkeypatch.setenv(name, value)
+    ours = {
+        "AF_OTEL_ENDPOINT": "http://collector:4318",
+        "AF_OTEL_METRICS_ENDPOINT": "http://metrics:4318/in",
+        "AF_OTEL_METRICS_COMPRESSION": "gzip",
+        "AF_OTEL_TIMEOUT": "3",
+        "AF_OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "AF_OTEL_TRACES_SAMPLER_ARG": "0.5",
+        "AF_OTEL_RESOURCE_ATTRIBUTES": "team=a%2Cb, service.version=7",
+        "AF_OTEL_FACILITY": "a, b",
+        "AF_OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "AF_OTEL_MAX_QUEUE_SIZE": "7",
+    }
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert otlp(settings.metrics)._client._endpoint == "http://metrics:4318/in"
+    assert otlp(settings.metrics)._client._headers["Content-Encoding"] == "gzip"
+    assert (settings.traces.timeout, settings.metric_interval, settings.queue_size) == (3, 5000, 7)
+    assert "0.5" in _sampler(settings).get_description()
+    resource = _resource(settings, "kernel", "kernel").attributes
+    assert (resource["service.namespace"], resource["team"]) == ("a, b", "a,b")
+    assert (resource["service.name"], resource["service.version"]) == ("theirs", "7")
+    monkeypatch.setenv("AF_OTEL_SERVICE_NAME", "ours")
+    assert _resource(Settings(), "kernel", "kernel").attributes["service.name"] == "ours"
     assert said() == []
 
 

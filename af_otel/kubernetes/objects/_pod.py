@@ -15,6 +15,8 @@ from af_otel.facility.values import seconds
 from af_otel.kubernetes.objects._labels import COLLECTOR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from af_otel.facility import Facility
 
 NAME = "af-otel"
@@ -111,8 +113,25 @@ def endpoint(facility: Facility) -> str:
 def variables(facility: Facility) -> dict[str, str]:
     """The variables besides PYTHONPATH that a container gets if it has none of that name."""
     return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(facility),
-        "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={facility.name}",
-        "OTEL_METRIC_EXPORT_INTERVAL": f"{seconds(facility.scrape.interval) * 1000:.0f}",
+        "AF_OTEL_ENDPOINT": endpoint(facility),
+        "AF_OTEL_FACILITY": facility.name,
+        "AF_OTEL_METRIC_EXPORT_INTERVAL": _interval(facility),
         **facility.injection.env,
     }
+
+
+def is_former(facility: Facility, variable: Mapping[str, Any]) -> bool:
+    """Return whether a variable is one that overlays set before they had `AF_OTEL_*` names.
+
+    Other tools in users' processes obey these, so a new overlay does not repeat them.
+    """
+    former = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(facility),
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={facility.name}",
+        "OTEL_METRIC_EXPORT_INTERVAL": _interval(facility),
+    }
+    return (variable.get("name"), variable.get("value")) in former.items()
+
+
+def _interval(facility: Facility) -> str:
+    return f"{seconds(facility.scrape.interval) * 1000:.0f}"

@@ -70,7 +70,7 @@ def _env(facility: Facility, own: Any) -> Any:
     """
     if not isinstance(own, list):
         return _env_by_name(facility, own or {})
-    named = {each["name"]: {**each} for each in own}
+    named = {each["name"]: {**each} for each in own if not _pod.is_former(facility, each)}
     added = _env_by_name(facility, named)
     # Behind what they refer to.
     order = [*(name for name in named if name not in added), *added]

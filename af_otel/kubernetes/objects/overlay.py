@@ -107,7 +107,11 @@ def _dask_gateway(facility: Facility, values: Values, payload: str) -> Overlay:
         # and the kubelet resolves a reference to what comes before.
         env = {PATH: f"{_pod.HOME}:$({PATH})", **_pod.variables(facility)}
         ours = [{"name": key, "value": value} for key, value in env.items()]
-        own = [each for each in container.get("env") or () if each not in ours]
+        own = [
+            each
+            for each in container.get("env") or ()
+            if each not in ours and not _pod.is_former(facility, each)
+        ]
         names = {each.get("name") for each in own} | set(set_for_all)
         ours = [each for each in ours if each["name"] == PATH or each["name"] not in names]
         mounts = with_ours(container.get("volumeMounts"), [_pod.mount()])
