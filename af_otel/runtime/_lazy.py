@@ -51,7 +51,6 @@ class Loader:
         self._wanted = threading.Event()
         self._done = threading.Event()
         self._late = False
-        self._finishing = False
         self._forks = False
 
     def begin(self, scope: str) -> None:
@@ -65,7 +64,6 @@ class Loader:
             # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
             # that can be called once, by the user.
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
-        _exit.on_sigterm(self.finish, self._patience)
         atexit.register(self.finish)
         _exit.of_multiprocessing(self.finish)
         _exit.before_threads_end(self._settle)
@@ -103,17 +101,7 @@ class Loader:
         """
         providers = self.wait() if self._loading else None
         if providers is not None:
-            self._finishing = True
-            try:
-                providers.shutdown()
-            finally:
-                self._finishing = False
-
-    def _patience(self) -> float | None:
-        """Return the longest that `finish` takes, in seconds; None while it goes on."""
-        if self._finishing:
-            return None
-        return WAIT + (self.providers.flush_timeout / 1000 if self.providers is not None else 0)
+            providers.shutdown()
 
     def _load(self, service: str) -> None:
         self._wanted.wait(HOLD.get(self.role, 0))

@@ -164,6 +164,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "pool":
         with multiprocessing.get_context("fork").Pool(2) as pool:
             pool.map(child, [1, 2, 2], chunksize=1)
+            pool.close()
+            pool.join()
     else:
         process = multiprocessing.get_context(sys.argv[1]).Process(target=child, args=(5,))
         process.start()
@@ -173,7 +175,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["fork", "forkserver", "pool"])
 def test_a_forked_child_that_ends_at_once_loses_nothing(payload, collector, tmp_path, how):
-    """It ends without `atexit`, a pool's by a signal; the SDK may still load when it is forked."""
+    """It exits without `atexit`; the SDK may still be loading when it is forked."""
     (tmp_path / "children.py").write_text(CHILDREN)
     ended = subprocess.run(
         [sys.executable, tmp_path / "children.py", how],
