@@ -32,7 +32,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 echo "af-otel: tests on a cluster run beside these; what they say comes last, and is in $log" >&2
 
-run $python $pytest tests/unit
+run $python $pytest tests/unit tests/invisible
 # The oldest supported hosts, in one process; below also under the payload.
 run $oldest $pytest tests/unit/test_jupyterhub_*.py tests/unit/test_jupyter_server_*.py \
 	tests/unit/test_ipykernel_*.py tests/unit/test_dask_*.py

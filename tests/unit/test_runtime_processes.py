@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -12,12 +11,11 @@ import sys
 import textwrap
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from servers import wait_for
+from servers import accepting, wait_for
 
 BROKEN = [
     ("OTEL_TRACES_SAMPLER", "foo"),
@@ -176,30 +174,6 @@ def test_a_pool_that_is_closed_and_joined_loses_nothing(payload, collector):
     assert process.returncode == 0, err
     for number in range(4):
         collector.wait_for_span(f"work {number}")
-
-
-@contextlib.contextmanager
-def accepting():
-    """A Collector that takes all; its URL, and who has sent so far."""
-    senders = []
-
-    class Collector(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            senders.append(self.client_address)
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", senders
-        server.shutdown()
 
 
 def test_a_forked_child_has_a_connection_of_its_own(payload):
