@@ -13,7 +13,7 @@ from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.metrics._internal import _ProxyMeterProvider  # made for just this: late set-up
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
-from af_otel.runtime import _exit
+from af_otel.runtime import _exit, _threads
 from af_otel.runtime._log import one_line_each, say
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ class Loader:
             os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
             self._forks = True
         try:
-            threading.Thread(
-                target=self._load, args=(service,), name="af-otel-start", daemon=True
-            ).start()
+            _threads.start(
+                threading.Thread(
+                    target=self._load, args=(service,), name="af-otel-start", daemon=True
+                )
+            )
         except RuntimeError:  # the interpreter is on its way out
             self._done.set()
 

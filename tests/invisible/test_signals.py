@@ -157,6 +157,28 @@ if __name__ == "__main__":
     assert outcome.stdout == "-15\n"
 
 
+def test_a_blocked_signal_is_left_for_the_code_that_waits_for_it(compared):
+    """A thread of telemetry would take it, and the process would die of it."""
+    outcome = compared.outcome(
+        """
+import multiprocessing, signal
+def wait(name):
+    record()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    os.kill(os.getpid(), signal.SIGUSR1)
+    print(name, int(signal.sigwait({signal.SIGUSR1})), flush=True)
+if __name__ == "__main__":
+    record()
+    for method in ["fork", "spawn"]:
+        process = multiprocessing.get_context(method).Process(target=wait, args=(method,))
+        process.start()
+        process.join()
+    wait("script")
+"""
+    )
+    assert outcome.stdout == "fork 10\nspawn 10\nscript 10\n"
+
+
 COMPOSING = """
 import signal
 received = []

@@ -242,6 +242,31 @@ def test_a_child_that_is_forked_while_the_sdk_loads_can_import_it(payload):
     assert out == "True\n", err
 
 
+def test_threads_of_telemetry_block_signals(payload):
+    """In forked children as well; but not those of a fault, which `faulthandler` reports."""
+    process = traced(
+        """
+        from pathlib import Path
+        def masks():
+            tracer.start_span("open")
+            for task in Path("/proc/self/task").iterdir():
+                lines = dict(line.split(":") for line in (task / "status").read_text().splitlines())
+                mask = int(lines["SigBlk"], 16)
+                signals = [number for number in (15, 13, 11) if mask >> number - 1 & 1]
+                print(task.name == str(os.getpid()), *signals, flush=True)
+        masks()
+        if os.fork() == 0: masks(); os._exit(0)
+        os.wait()
+        """,
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", AF_OTEL_FLUSH_TIMEOUT="0",
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    lines = out.splitlines()
+    assert lines.count("True") == 2
+    assert lines.count("False 15 13") == len(lines) - 2 >= 6  # spans, metrics and markers, twice
+
+
 def test_a_sdk_that_never_loads_is_waited_for_once(payload):
     """On a disk that hangs a thousand spans cost what one does."""
     process = traced(
