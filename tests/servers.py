@@ -125,10 +125,8 @@ def accepting() -> Iterator[tuple[str, list[Any]]]:
         def log_message(self, *_args: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Accepting) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", senders
-        server.shutdown()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Accepting)) as endpoint:
+        yield endpoint, senders
 
 
 def _end_with_parent() -> None:
