@@ -115,7 +115,8 @@ class Loader:
                 present = trace._TRACER_PROVIDER  # noqa: SLF001
                 if isinstance(present, LazyTracerProvider):
                     present = None
-                self.providers = load(service, self.role, present)
+                with _threads.restarted_in_children():
+                    self.providers = load(service, self.role, present)
                 self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
             if isinstance(trace._TRACER_PROVIDER, LazyTracerProvider):  # noqa: SLF001

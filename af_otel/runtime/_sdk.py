@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from af_otel.runtime import _chance, _privacy, _threads
+from af_otel.runtime import _chance, _privacy
 from af_otel.runtime._log import quieten_exporters, say
 from af_otel.runtime._merging import Merging
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
@@ -97,13 +97,6 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     settings = Settings()
     quieten_exporters()
     _chance.use_our_own()
-    with _threads.restarted_in_children():
-        return _load(settings, service, role, present)
-
-
-def _load(
-    settings: Settings, service: str, role: str, present: trace.TracerProvider | None
-) -> Providers:
     resource = _resource(service, role)
     ends: list[Callable[..., object]] = []
 
