@@ -9,12 +9,12 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from af_otel_semconv import services
 from opentelemetry import baggage, metrics, propagate, trace
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
     MetricReader,
-    PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.export import (
 from af_otel.runtime import _chance, _privacy
 from af_otel.runtime._log import quieten_exporters, say
 from af_otel.runtime._merging import Merging
+from af_otel.runtime._reader import Reader, in_child
 from af_otel.runtime._settings import JSON, PROTOBUF, Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
@@ -176,10 +177,12 @@ def _meters(
         )
         hurry = [] if console else [exporter.hurry]
         readers.append(
-            PeriodicExportingMetricReader(
+            Reader(
                 Merging(exporter, resource),
-                export_interval_millis=settings.metric_interval,
-                export_timeout_millis=settings.metric_timeout,
+                settings.metric_interval,
+                settings.metric_timeout,
+                # A nanny, which also is multiprocessing's parent, ends its worker in order.
+                short=in_child() and resource.attributes["service.name"] != services.DASK_WORKER,
             )
         )
     provider = sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)

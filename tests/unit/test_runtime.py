@@ -32,8 +32,8 @@ def said(monkeypatch, capfd):
     [
         ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "queue_size", 2048),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "queue_size", 2048),
-        ("OTEL_BSP_SCHEDULE_DELAY", "1.5", "schedule_delay", 2500),
-        ("OTEL_BSP_SCHEDULE_DELAY", "9" * 20, "schedule_delay", 2500),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1.5", "schedule_delay", 1000),
+        ("OTEL_BSP_SCHEDULE_DELAY", "9" * 20, "schedule_delay", 1000),
         ("AF_OTEL_FLUSH_TIMEOUT", "9" * 17, "flush_timeout", 2000),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5", "traces_timeout", 10),
