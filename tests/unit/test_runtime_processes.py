@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -114,6 +115,20 @@ def test_the_end_of_a_process_sends_what_is_queued(payload, collector):
     assert [p.returncode for p in (ended, forked)] == [0, 0]
     names = {"ended", "before", "in child", "after"}
     collector.wait_for_spans(lambda spans: {span["name"] for span in spans} >= names)
+
+
+def test_a_process_that_is_killed_has_sent_what_it_had_for_seconds(payload, collector):
+    """With the default settings: finished spans, and markers of those that stay open."""
+    process = traced(
+        "tracer.start_span('finished').end(); open = tracer.start_span('open'); time.sleep(600)",
+        payload, **collector.settings,
+    )  # fmt: skip
+    collector.wait_for_span("finished")
+    marker = collector.wait_for_span("open")
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    assert marker["attributes"]["af_otel.pending"]
 
 
 def test_children_of_multiprocessing_are_spared_the_parents_queue(payload, collector):
