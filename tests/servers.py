@@ -17,6 +17,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,6 +105,28 @@ def answers(url: str) -> bool:
             return 200 <= answer.status < 300
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextlib.contextmanager
+def accepting() -> Iterator[tuple[str, list[Any]]]:
+    """Accept all telemetry and drop it; yield the endpoint and the address of each request."""
+    senders: list[Any] = []
+
+    class Accepting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            senders.append(self.client_address)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Accepting)) as endpoint:
+        yield endpoint, senders
 
 
 def _end_with_parent() -> None:

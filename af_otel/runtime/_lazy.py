@@ -13,7 +13,7 @@ from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.metrics._internal import _ProxyMeterProvider  # made for just this: late set-up
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
-from af_otel.runtime import _exit
+from af_otel.runtime import _exit, _threads
 from af_otel.runtime._log import one_line_each, say
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ class Loader:
         self._wanted = threading.Event()
         self._done = threading.Event()
         self._late = False
-        self._finishing = False
         self._forks = False
 
     def begin(self, scope: str) -> None:
@@ -65,7 +64,6 @@ class Loader:
             # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
             # that can be called once, by the user.
             trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
-        _exit.on_sigterm(self.finish, self._patience)
         atexit.register(self.finish)
         _exit.of_multiprocessing(self.finish)
         _exit.before_threads_end(self._settle)
@@ -75,9 +73,11 @@ class Loader:
             os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
             self._forks = True
         try:
-            threading.Thread(
-                target=self._load, args=(service,), name="af-otel-start", daemon=True
-            ).start()
+            _threads.start(
+                threading.Thread(
+                    target=self._load, args=(service,), name="af-otel-start", daemon=True
+                )
+            )
         except RuntimeError:  # the interpreter is on its way out
             self._done.set()
 
@@ -103,17 +103,7 @@ class Loader:
         """
         providers = self.wait() if self._loading else None
         if providers is not None:
-            self._finishing = True
-            try:
-                providers.shutdown()
-            finally:
-                self._finishing = False
-
-    def _patience(self) -> float | None:
-        """Return the longest that `finish` takes, in seconds; None while it goes on."""
-        if self._finishing:
-            return None
-        return WAIT + (self.providers.flush_timeout / 1000 if self.providers is not None else 0)
+            providers.shutdown()
 
     def _load(self, service: str) -> None:
         self._wanted.wait(HOLD.get(self.role, 0))
@@ -125,7 +115,8 @@ class Loader:
                 present = trace._TRACER_PROVIDER  # noqa: SLF001
                 if isinstance(present, LazyTracerProvider):
                     present = None
-                self.providers = load(service, self.role, present)
+                with _threads.restarted_in_children():
+                    self.providers = load(service, self.role, present)
                 self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
             if isinstance(trace._TRACER_PROVIDER, LazyTracerProvider):  # noqa: SLF001

@@ -9,12 +9,12 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from af_otel_semconv import services
 from opentelemetry import baggage, metrics, propagate, trace
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import (
     ConsoleMetricExporter,
     MetricReader,
-    PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
@@ -29,6 +29,7 @@ from af_otel.runtime import _chance, _privacy
 from af_otel.runtime._exporters import otlp
 from af_otel.runtime._log import one_line_each, quieten_exporters, say
 from af_otel.runtime._merging import Merging
+from af_otel.runtime._reader import Reader, in_child
 from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
@@ -186,10 +187,12 @@ def _meters(
         exporter: Any = ConsoleMetricExporter() if console else _Otlp(settings.metrics)
         hurry = [] if console else [exporter.hurry]
         readers.append(
-            PeriodicExportingMetricReader(
+            Reader(
                 Merging(exporter, resource),
-                export_interval_millis=settings.metric_interval,
-                export_timeout_millis=settings.metric_timeout,
+                settings.metric_interval,
+                settings.metric_timeout,
+                # A nanny, which also is multiprocessing's parent, ends its worker in order.
+                short=in_child() and resource.attributes["service.name"] != services.DASK_WORKER,
             )
         )
     provider = sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)

@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext
 
+from af_otel.runtime import _threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -91,7 +93,7 @@ class PendingSpans(SpanProcessor):
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="af-otel-pending", daemon=True)
             with suppress(RuntimeError):  # the interpreter is on its way out
-                self._thread.start()
+                _threads.start(self._thread)
         elif len(self._open) == 1:
             self._wake.set()
 

@@ -58,13 +58,13 @@ class Cluster:
     def file(self):
         return self.directory / "scheduler.json"
 
-    def start(self, workers):
+    def start(self, workers, options=()):
         self._run(
             "scheduler", "--port=0", "--dashboard-address=:0", settings=self._scheduler_settings
         )
         wait_for(self.file.exists, "the scheduler")
         for number in range(workers):
-            self._run("worker", "--nthreads=2", f"--name=w{number}", "--no-dashboard")
+            self._run("worker", "--nthreads=2", f"--name=w{number}", "--no-dashboard", *options)
 
     def _run(self, *command, settings=None):
         with (self.directory / f"{command[0]}-{len(self.processes)}.log").open("wb") as log:
@@ -115,10 +115,10 @@ def script(code, settings, directory=None):
 
 
 @contextlib.contextmanager
-def running(directory, settings, workers=2, **options):
+def running(directory, settings, workers=2, worker_options=(), **options):
     cluster = Cluster(directory, settings, **options)
     try:
-        cluster.start(workers)
+        cluster.start(workers, worker_options)
         cluster.client(f"client.wait_for_workers({workers}, timeout=60)\nprint(1)", settings={})
         yield cluster
     finally:
@@ -367,6 +367,18 @@ print(1)
     outcomes = [span["attributes"]["dask.graph.outcome"] for span in spans["compute_graph"]]
     assert sorted(outcomes) == sorted([outcome, "ok"])
     assert spans["worker_share"][0]["attributes"]["dask.tasks"] == 10
+
+
+@pytest.mark.parametrize("options", [["--nanny"], ["--no-nanny"]], ids=" ".join)
+def test_a_cluster_that_is_terminated_sends_all_it_has(traced, collector, tmp_path, options):
+    """Scheduler and worker handle SIGTERM and exit in order, each with what it had not sent yet."""
+    code, trace = cell(100 + len(options[0]))
+    at_exit = {**traced, "OTEL_BSP_SCHEDULE_DELAY": "600000"}
+    with running(tmp_path, at_exit, workers=1, worker_options=options) as cluster:
+        cluster.client(code + "print(sum(client.gather(client.map(abs, range(10)))))")
+        assert of(collector, trace) == []
+        cluster.stop(signal.SIGTERM, first="worker")
+        wait_spans(collector, trace, compute_graph=1, run_tasks=1, worker_share=1)
 
 
 @pytest.mark.parametrize("plain", ["scheduler", "client"])

@@ -164,6 +164,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "pool":
         with multiprocessing.get_context("fork").Pool(2) as pool:
             pool.map(child, [1, 2, 2], chunksize=1)
+            pool.close()
+            pool.join()
     else:
         process = multiprocessing.get_context(sys.argv[1]).Process(target=child, args=(5,))
         process.start()
@@ -173,7 +175,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["fork", "forkserver", "pool"])
 def test_a_forked_child_that_ends_at_once_loses_nothing(payload, collector, tmp_path, how):
-    """It ends without `atexit`, a pool's by a signal; the SDK may still load when it is forked."""
+    """It exits without `atexit`; the SDK may still be loading when it is forked."""
     (tmp_path / "children.py").write_text(CHILDREN)
     ended = subprocess.run(
         [sys.executable, tmp_path / "children.py", how],
@@ -191,3 +193,33 @@ def test_a_forked_child_that_ends_at_once_loses_nothing(payload, collector, tmp_
     wait_for(lambda: counted() == 5, "the children's")
     assert sum(point["value"] for point in collector.points("user.training.loss")) == 5
     assert sum(point["value"] for point in collector.points("user.parent")) == 1
+
+
+KILLED = """
+import multiprocessing, sys, time
+from af_otel import metrics
+def child(number):
+    metrics.counter("killed").add(number)
+if __name__ == "__main__":
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+        pool.map(child, [1, 2, 2])
+        print("counted", flush=True); sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("how", ["fork", "forkserver"])
+def test_workers_of_a_pool_export_before_it_kills_them(payload, collector, tmp_path, how):
+    """Within seconds, where the process itself exports once in an hour."""
+    (tmp_path / "killed.py").write_text(KILLED)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "killed.py", how],
+        env={
+            **os.environ, "PYTHONPATH": str(payload), "OTEL_METRIC_EXPORT_INTERVAL": "3600000",
+            **collector.settings,
+        },
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "counted\n"
+    wait_for(lambda: [p for p in collector.points("user.killed") if p["value"] == 5], "the count")
+    process.communicate("\n", timeout=60)
+    assert process.returncode == 0
