@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from comparing import Comparison, oldest_and_newest
 
 from servers import accepting
+
+
+@pytest.fixture(autouse=True)
+def _signals_by_default():
+    """Let processes inherit default dispositions, also where `nohup` runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")
