@@ -31,6 +31,7 @@ from af_otel.backends.store import DAY, MAX_TRACES, SessionTraces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+READY = "/api/v3/services"  # answers once Jaeger does
 _NOT_FOUND = 404
 _PARALLEL = 4  # requests at once; more make a Jaeger on two cores no faster
 _MARGIN = 60  # s; clocks of the facility's machines differ

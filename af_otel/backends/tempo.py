@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from af_otel.backends.spans import Span
 
+READY = "/ready"  # answers once Tempo does
 _NOT_FOUND = 404
 _MARGIN = 60  # s; Tempo drops what begins or ends outside of the range asked for
 _SPANS_PER_TRACE = 3  # that fit, in a search's answer: a spawn, its marker, and one retry

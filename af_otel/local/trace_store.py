@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from af_otel.backends import jaeger, tempo
 from af_otel.local import files, probes, servers
 from af_otel.local.plan import Service
 
@@ -45,7 +46,7 @@ def _jaeger(plan: Plan, store: servers.Server, limits: TraceLimits) -> Service:
         (str(store.path), f"--config={files.config('jaeger.yaml')}"),
         url=plan.urls["traces"],
         port=plan.port("jaeger"),
-        ready=probes.http(plan.port("jaeger"), "/api/v3/services"),
+        ready=probes.http(plan.port("jaeger"), jaeger.READY),
         env={
             **plan.base_env(),
             **servers.JAEGER_ENV,
@@ -71,7 +72,7 @@ def _tempo(plan: Plan, store: servers.Server, limits: TraceLimits) -> Service:
         ),
         url=plan.urls["traces"],
         port=plan.port("tempo"),
-        ready=probes.http(plan.port("tempo"), "/ready"),
+        ready=probes.http(plan.port("tempo"), tempo.READY),
         env={
             **plan.base_env(),
             "AF_OTEL_TEMPO_HTTP_PORT": str(plan.port("tempo")),

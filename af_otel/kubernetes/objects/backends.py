@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from af_otel.backends.jaeger import READY
 from af_otel.facility.model import JAEGER, PROMETHEUS
 from af_otel.facility.values import amount
 from af_otel.kubernetes.objects import _server
@@ -53,7 +54,7 @@ def jaeger(facility: Facility) -> Server:
             "AF_OTEL_JAEGER_OTLP_HTTP": "0.0.0.0:4318",
         },
         ports={"http": 16686, "otlp-http": 4318},
-        ready=("http", "/api/v3/services"),
+        ready=("http", READY),
         alive=("http", ""),
         files={"jaeger.yaml": _text("jaeger.yaml")},
         file_directory="/etc/jaeger",
