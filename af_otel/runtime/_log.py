@@ -1,12 +1,11 @@
-"""What a traced process says of itself: each line once, on the process' own stderr."""
+"""The log of a traced process: each line once, and never on a stream that a user sees."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,25 +23,38 @@ _LOGGERS = (
 # Below them, and below much that is the user's: each request is logged there for who debugs.
 _TRANSPORT = "urllib3.connectionpool"
 
+# The parent of all loggers of our instrumentations.
+_INSTRUMENTATIONS = "af_otel_instrumentation"
+
 _said: set[str] = set()
 
 
 def say(line: str) -> None:
-    """Write one line, unless it was written before."""
+    """Log one line, unless this process has logged it before."""
     if line in _said or len(_said) > 100:  # noqa: PLR2004
         return
     _said.add(line)
-    text = f"af-otel: {line}\n"
-    try:
-        if type(sys.stderr).__module__.startswith("ipykernel."):
-            # What a kernel writes there, and on file descriptor 2, becomes the output of a cell;
-            # this is what the descriptor was before.
-            os.write(sys.stderr.fileno(), text.encode(errors="replace"))
-        elif sys.__stderr__ is not None:
-            sys.__stderr__.write(text)
+    boot = sys.modules.get("af_otel_boot")
+    if boot is not None:
+        boot.say(line)
+    elif sys.__stderr__ is not None:  # `af-otel collect`, which an operator runs
+        with suppress(OSError, ValueError):  # closed, as a daemon's is
+            sys.__stderr__.write(f"af-otel: {line}\n")
             sys.__stderr__.flush()
-    except (OSError, ValueError):  # closed, as a daemon's is
-        pass
+
+
+def keep_from_the_users_handlers() -> None:
+    """Log what instrumentations report as `say` does, unless stderr is an operator's log.
+
+    Users configure logging: a root handler prints into the cell that runs.
+    """
+    boot = sys.modules.get("af_otel_boot")
+    if boot is None or boot.operated():
+        return
+    logger = logging.getLogger(_INSTRUMENTATIONS)
+    if _says not in logger.handlers:
+        logger.addHandler(_says)
+        logger.propagate = False
 
 
 def quieten_exporters() -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from af_otel_semconv import carriers
 
 from af_otel.runtime._lazy import LazyMeterProvider, LazyTracerProvider, Loader
+from af_otel.runtime._log import keep_from_the_users_handlers
 
 # The anchors of the bootstrap, and whose sign they are.
 INSTRUMENTATIONS = {
@@ -44,6 +45,7 @@ def activate(role: str, anchor: str) -> None:
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
     loader = _load_for(role)
+    keep_from_the_users_handlers()
     import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
     )

@@ -89,6 +89,7 @@ def test_an_image_with_an_old_opentelemetry_runs_untraced(payload, collector, tm
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(payload),
+            "AF_OTEL_LOG": "stderr",
             **collector.settings,
         },
         capture_output=True,

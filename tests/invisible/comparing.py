@@ -95,12 +95,16 @@ class Comparison:
         act
             Called with the running process.
         """
-        plain, injected = (
-            self._run(script, act, name, env)
-            for name, env in [("plain", {}), ("injected", self.injection)]
-        )
+        plain, injected = self.outcomes(script, act)
         assert injected == plain, _difference(plain, injected)
         return plain
+
+    def outcomes(self, script: str, act: Act | None = None) -> tuple[Outcome, Outcome]:
+        """Run a script plain, then injected, and return both outcomes."""
+        return (
+            self._run(script, act, "plain", {}),
+            self._run(script, act, "injected", self.injection),
+        )
 
     def _run(
         self,

@@ -22,10 +22,10 @@ BARE = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")
 
 
 def run(code, *options, python=BARE, path=(SITE,), cwd=None, **env):
-    """Run code in an interpreter with nothing but `env` around it."""
+    """Run code in an interpreter with nothing but `env` around it; what it logs is on stderr."""
     return subprocess.run(
         [python, *options, "-c", code],
-        env={"PYTHONPATH": ":".join(map(str, path)), **env},
+        env={"PYTHONPATH": ":".join(map(str, path)), "AF_OTEL_LOG": "stderr", **env},
         capture_output=True,
         text=True,
         check=False,
@@ -91,6 +91,32 @@ def test_children_of_multiprocessing_are_told_from_its_helpers(boot):
     tracker = "from multiprocessing.resource_tracker import main;main(4)"
     assert boot.recognise(["python", "-Bc", child, "--multiprocessing-fork"]) == "multiprocessing"
     assert boot.recognise(["python", "-c", tracker]) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "parent", "operated"),
+    [
+        ("-m jupyterhub", "", True),
+        ("-m dask scheduler", "", True),
+        ("-m ipykernel_launcher -f x.json", "", False),
+        ("analysis.py", "", False),
+        ("-c multiprocessing.spawn", "analysis.py", False),
+        ("-c multiprocessing.spawn", "/lib/ipykernel_launcher.py -f x.json", False),
+        ("-c multiprocessing.spawn", "/usr/bin/dask worker tcp://h:1", True),
+        ("-c multiprocessing.spawn", "/lib/dask/__main__.py worker tcp://h:1", True),
+        ("-c multiprocessing.spawn", "/lib/distributed/cli/dask_worker.py tcp://h:1", True),
+    ],
+)
+def test_an_operator_reads_the_stderr_of_hosts(boot, monkeypatch, command, parent, operated):
+    """Of a nanny's child as well, which has its parent's `sys.argv`."""
+    monkeypatch.setattr(boot, "role", boot.recognise(["python", *command.split()]))
+    monkeypatch.setattr(sys, "argv", parent.split())
+    monkeypatch.setenv("HOME", "/home/me")
+    assert boot.log() == ("stderr" if operated else "/home/me/.local/state/af-otel/log")
+    monkeypatch.setenv("AF_OTEL_LOG", "relative")  # it would be in whatever directory a user works
+    assert (boot.log() == "stderr") is operated
+    monkeypatch.setenv("AF_OTEL_LOG", "~/log")
+    assert boot.log() == "/home/me/log"
 
 
 STATE = """
@@ -201,7 +227,7 @@ def test_where_nothing_can_be_said_the_import_goes_on(tmp_path, close):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [BARE, "-c", f"{close}\nimport distributed\nprint('runs', flush=True)"],
-            env={"PYTHONPATH": f"{SITE}:{tmp_path}"},
+            env={"PYTHONPATH": f"{SITE}:{tmp_path}", "AF_OTEL_LOG": "stderr"},
             stdout=subprocess.PIPE,
             stderr=full,
             text=True,

@@ -79,9 +79,11 @@ def test_without_a_hook_it_is_said_once():
     assert ended.stdout == "False\n"
 
 
-def test_a_short_script_is_told_that_nobody_listens(payload):
+def test_a_short_script_logs_that_the_collector_is_unreachable(payload):
     """Once, also where it ends while the exporter still tries."""
-    ended = run_script(payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+    ended = run_script(
+        payload, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", AF_OTEL_LOG="stderr"
+    )
     assert ended.stderr.count("\n") == 1
     assert "the Collector does not take metrics" in ended.stderr
 

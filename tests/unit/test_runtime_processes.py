@@ -43,7 +43,7 @@ def test_what_the_sdk_cannot_use_is_one_line_without_a_stack_trace(payload, tmp_
         env={
             "PATH": os.environ["PATH"], "PYTHONPATH": str(payload), name: value,
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "AF_OTEL_FLUSH_TIMEOUT": "0",
-            "PYTHONWARNINGS": "ignore",
+            "PYTHONWARNINGS": "ignore", "AF_OTEL_LOG": "stderr",
         },
         capture_output=True,
         text=True,

@@ -56,6 +56,13 @@ ROLES.update(
 )
 _DASK = {"scheduler": SCHEDULER, "worker": WORKER}
 
+# Whose stderr is an operator's log. A kernel's is its cells' output, a script's is its user's.
+OPERATED = (HUB, SERVER, SCHEDULER, WORKER, GATEWAY)
+# Bytes of the log file; when it is full, its older half is dropped.
+LOG_LIMIT = 64 * 1024
+# Characters of one line in it.
+LONGEST = 1000
+
 # Importing one of these is the sign that the library is used. Any process may become a Dask client.
 ANCHORS = {
     HUB: ("jupyterhub.app",),
@@ -214,7 +221,7 @@ class Then:
 
 
 def trace(role, anchor):
-    """Instrument a library that was just imported, or say in one line why not."""
+    """Instrument a library that was just imported, or log why not."""
     try:
         if fits():
             if LIB not in sys.path:
@@ -233,7 +240,7 @@ def trace(role, anchor):
 
 
 def fits():
-    """Tell whether this environment's packages and ours go together; say it once if not."""
+    """Tell whether this environment's packages and ours go together; log it once if not."""
     global misfits  # noqa: PLW0603
     if misfits is None:
         misfits = misfit()
@@ -278,15 +285,104 @@ def misfit():
 
 
 def say(line):
-    """Write one line to the process' stderr: never to a kernel's, which is a cell's output."""
+    """Log one line where an operator finds it, never on a stream that a user sees."""
     try:
-        if type(sys.stderr).__module__.startswith("ipykernel."):
-            from os import write
-
-            # The descriptor that was 2 before the kernel took that for its cells, too.
-            write(sys.stderr.fileno(), ("af-otel: %s\n" % line).encode("utf-8", "replace"))
-        elif sys.__stderr__ is not None:
-            sys.__stderr__.write("af-otel: %s\n" % line)
-            sys.__stderr__.flush()
-    except (OSError, ValueError):  # a full disk, or closed
+        target = log()
+        if target == "stderr":
+            write_stderr("af-otel: %s\n" % line)
+        elif target:
+            append(target, line.replace("\n", " ")[:LONGEST])
+    except (ImportError, OSError, ValueError):  # no such call here, a full disk, or closed
         pass
+
+
+def log():
+    """Return `stderr` or the path of the log file; an empty string if there is no place for it."""
+    from os import environ
+
+    home = environ.get("HOME", "")
+    chosen = environ.get("AF_OTEL_LOG", "").strip()
+    if chosen.startswith("~/"):
+        chosen = home + chosen[1:]
+    if chosen == "stderr" or chosen.startswith("/"):
+        return chosen
+    if operated():
+        return "stderr"
+    state = environ.get("XDG_STATE_HOME") or (home and home + "/.local/state")
+    return state and state + "/af-otel/log"
+
+
+def operated():
+    """Return whether this process' stderr is an operator's log.
+
+    A child of multiprocessing has its parent's stderr, and its parent's `sys.argv`: the worker of a
+    nanny belongs to whoever ran `dask worker`.
+    """
+    if role != CHILD:
+        return role is None or role in OPERATED
+    program, *rest = sys.argv or [""]
+    program = program.replace("\\", "/")
+    if program.endswith("/dask/__main__.py"):
+        program = "dask"
+    elif program.endswith("/distributed/cli/dask_worker.py"):
+        program = "dask-worker"
+    return recognise(["python", program, *rest]) in OPERATED
+
+
+def write_stderr(text):
+    """Write to the process' own stderr."""
+    if type(sys.stderr).__module__.startswith("ipykernel."):
+        from os import write
+
+        # The descriptor that was 2 before the kernel redirected it into its cells' output.
+        write(sys.stderr.fileno(), text.encode("utf-8", "replace"))
+    elif sys.__stderr__ is not None:
+        sys.__stderr__.write(text)
+        sys.__stderr__.flush()
+
+
+def append(path, line):
+    """Append a line to a private file of bounded size, unless it has it from this session."""
+    import os
+    from re import search
+    from time import gmtime, strftime
+
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.open(path, flags, 0o600)
+    try:
+        try:
+            lock(file)
+        except OSError:  # a file system without locks
+            pass
+        now = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+        session = search(r"session\.id=([\w-]+)", os.environ.get("BAGGAGE", ""))
+        # Process ids are reused, so without a session of Jupyter's it is one of today.
+        session = session.group(1) if session else "%s/%d" % (now[:10], os.getsid(0))
+        entry = (" %s %s\n" % (session, line)).encode("utf-8", "replace")
+        present = os.pread(file, 2 * LOG_LIMIT, 0)
+        if entry in present:
+            return
+        entry = ("%s pid %d" % (now, os.getpid())).encode() + entry
+        if len(present) + len(entry) > LOG_LIMIT:
+            entry = present[-LOG_LIMIT // 2 :].partition(b"\n")[2] + entry
+            os.ftruncate(file, 0)
+        os.write(file, entry)
+    finally:
+        os.close(file)
+
+
+def lock(file):
+    """Lock a file that other processes of the session write to at the same time.
+
+    Without it a line is at worst logged twice, so nothing waits for it for long.
+    """
+    from contextlib import suppress
+    from fcntl import LOCK_EX, LOCK_NB, flock
+    from time import sleep
+
+    for _ in range(20):
+        with suppress(BlockingIOError):
+            flock(file, LOCK_EX | LOCK_NB)
+            return
+        sleep(0.005)

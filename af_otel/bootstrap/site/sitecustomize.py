@@ -10,7 +10,7 @@ import sys
 
 
 def _start():
-    """Look at what this process is; whatever goes wrong here is one line on stderr."""
+    """Look at what this process is; what goes wrong here is one line in the log file."""
     if sys.version_info < (3, 10):
         return
     try:
@@ -21,9 +21,30 @@ def _start():
         return
     except Exception as error:
         try:
-            sys.stderr.write("af-otel: not started: %s: %s\n" % (type(error).__name__, error))
-        except Exception:  # nobody to tell
+            _log("not started: %s: %s" % (type(error).__name__, error))
+        except Exception:  # no home, or a full disk
             pass
+
+
+def _log(line):
+    """Append a line to the log file that `af_otel_boot.log` names, in so far as it is short."""
+    import os
+
+    path = os.environ.get("AF_OTEL_LOG") or ""
+    if path == "stderr":
+        sys.stderr.write("af-otel: %s\n" % line)
+        return
+    if not path.startswith("/"):
+        state = os.environ.get("XDG_STATE_HOME") or os.environ["HOME"] + "/.local/state"
+        path = state + "/af-otel/log"
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path), 0o700)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.fstat(file).st_size < 16384:  # noqa: PLR2004 - every Python writes it
+            os.write(file, ("pid %d %s\n" % (os.getpid(), line)).encode("utf-8", "replace"))
+    finally:
+        os.close(file)
 
 
 def _put_back(here):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from traitlets.log import get_logger
@@ -26,9 +27,10 @@ def quietly(function: Callable[P, R]) -> Callable[P, R | None]:
         except Exception as error:
             if not said:
                 said = True
-                # The kernel application's own log. The root logger's last resort is stderr, which
-                # here is the cell's output.
-                get_logger().warning(
+                # Without a handler, the root logger's last resort is stderr, which here is the
+                # cell's output: then it goes to the kernel application's log.
+                log = logging.getLogger(function.__module__)
+                (log if log.hasHandlers() else get_logger()).warning(
                     "Telemetry of `%s` failed (%s: %s); the work goes on without it",
                     function.__qualname__,
                     type(error).__name__,
