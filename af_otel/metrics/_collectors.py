@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import math
 import threading
-import time
 import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +25,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from af_otel.metrics import _names
 from af_otel.metrics._instruments import MOST_SERIES, finite
 from af_otel.metrics._warn import warn
+from af_otel.runtime import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,14 +135,14 @@ class Schedule:
 
     def _keep(self, one: Collector, once: bool) -> None:
         while not self._end.is_set():
-            began = time.monotonic()
+            began = _clock.monotonic()
             self._call(one)
             if once:
                 return
-            self._end.wait(max(SHORTEST, one.every - (time.monotonic() - began)))
+            self._end.wait(max(SHORTEST, one.every - (_clock.monotonic() - began)))
 
     def _call(self, one: Collector) -> None:
-        began = time.monotonic()
+        began = _clock.monotonic()
         try:
             numbers = _numbers(one)
         # A program's `main` ends in `sys.exit`; the schedule does not.
@@ -155,7 +155,7 @@ class Schedule:
         self._rounds[one].ok = outcome == "ok"
         labels = {"collector": one.name, "outcome": outcome}
         self._runs.add(1, labels)
-        self._duration.record(time.monotonic() - began, labels)
+        self._duration.record(_clock.monotonic() - began, labels)
         self._said(one.name, text)
 
 
@@ -168,11 +168,11 @@ class _Round:
         self.numbers: list[tuple[float, dict[str, str]]] = []
 
     def set(self, numbers: list[tuple[float, dict[str, str]]]) -> None:
-        self.at, self.numbers = time.monotonic(), numbers
+        self.at, self.numbers = _clock.monotonic(), numbers
 
 
 def _told(last: _Round, stale: float, _options: CallbackOptions) -> list[Observation]:
-    if time.monotonic() - last.at > stale:
+    if _clock.monotonic() - last.at > stale:
         return []
     return [Observation(value, labels) for value, labels in last.numbers]
 

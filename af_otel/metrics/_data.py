@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import (
@@ -22,6 +21,7 @@ except ImportError:  # pragma: no cover
     Exemplar = None  # type: ignore[assignment, misc]
 
 from af_otel.metrics._instruments import LARGEST, Counter, Histogram, Instrument, Series
+from af_otel.runtime import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 def metrics(instruments: Mapping[str, Instrument], points: Sequence[Point]) -> list[Metric]:
     """Return what each instrument has come to, and the points."""
-    now = time.time_ns()
+    now = _clock.time_ns()
     made = [
         metric
         for instrument in list(instruments.values())

@@ -10,7 +10,6 @@ import functools
 import inspect
 import math
 import threading
-import time
 from bisect import bisect_left
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -19,6 +18,7 @@ from opentelemetry import trace
 
 from af_otel.metrics import _names
 from af_otel.metrics._warn import warn
+from af_otel.runtime import _clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ class Series:
 
     def __init__(self, labels: dict[str, str], buckets: int) -> None:
         self.labels = labels
-        self.began = time.time_ns()
+        self.began = _clock.time_ns()
         self.time = self.began
         self.value: float = 0
         self.count = 0
@@ -140,7 +140,7 @@ class Instrument:
         """Remember which span the first call after an export was made in."""
         context = trace.get_current_span().get_span_context()
         if context.trace_flags.sampled and context.is_valid:
-            series.exemplar = (value, time.time_ns(), context.trace_id, context.span_id)
+            series.exemplar = (value, _clock.time_ns(), context.trace_id, context.span_id)
 
 
 def finite(name: str, value: Any) -> float | None:
@@ -216,7 +216,7 @@ class Gauge(Instrument):
         with self.lock:
             series = self._at(labels)
             series.value = number
-            series.time = time.time_ns()
+            series.time = _clock.time_ns()
 
 
 class Histogram(Instrument):
@@ -260,7 +260,7 @@ class Timer:
         self._labels = labels
 
     def __enter__(self) -> Self:
-        _running.set((*_running.get(), (self, time.perf_counter())))
+        _running.set((*_running.get(), (self, _clock.perf_counter())))
         return self
 
     def __exit__(
@@ -269,7 +269,7 @@ class Timer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        ended = time.perf_counter()
+        ended = _clock.perf_counter()
         running = _running.get()
         for place in reversed(range(len(running))):
             timer, began = running[place]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import NamedTuple
 
 from af_otel.metrics._instruments import MOST_SERIES, OVERFLOW
 from af_otel.metrics._warn import warn
+from af_otel.runtime import _clock
 
 # They wait for the next export, or for a Collector that is away.
 MOST_POINTS = 20_000
@@ -57,8 +57,8 @@ class Points:
                     'one series, `otel_metric_overflow="true"`',
                 )
                 labels = tuple(OVERFLOW.items())
-            at = max(time.time_ns(), last.get(labels, 0) + _MILLISECOND)
-            if at > time.time_ns() + _AHEAD:
+            at = max(_clock.time_ns(), last.get(labels, 0) + _MILLISECOND)
+            if at > _clock.time_ns() + _AHEAD:
                 warn(name, "has more than 1,000 values a second; some are left out")
                 return
             self._last.setdefault(name, last)[labels] = at

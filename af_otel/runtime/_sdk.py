@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from af_otel.runtime import _chance, _privacy
+from af_otel.runtime import _chance, _clock, _privacy
 from af_otel.runtime._exporters import otlp
 from af_otel.runtime._log import one_line_each, quieten_exporters, say
 from af_otel.runtime._merging import Merging
@@ -78,11 +77,11 @@ class Providers:
 
         The parts export on threads of their own: from 3.12 on, none can be started any more here.
         """
-        until = time.monotonic() + self.flush_timeout / 1000
+        until = _clock.monotonic() + self.flush_timeout / 1000
         ends, self._ends = self._ends, ()
         for end in ends:
             with suppress(Exception):
-                end(timeout_millis=max(0.0, until - time.monotonic()) * 1000)
+                end(timeout_millis=max(0.0, until - _clock.monotonic()) * 1000)
 
 
 def load(service: str, role: str, present: trace.TracerProvider | None = None) -> Providers:
@@ -101,6 +100,7 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
     settings = Settings()
     quieten_exporters()
     _chance.use_our_own()
+    _clock.use_our_own()
     resource = _resource(settings, service, role)
     ends: list[Callable[..., object]] = []
 
@@ -249,6 +249,10 @@ class _Otlp:
             self._own()._client._shutdown_event.set()  # noqa: SLF001
 
 
+_OURS = "af_otel_instrumentation."
+_DAY = 86400 * 10**9
+
+
 class PrivateSpanExporter(SpanExporter):
     """Takes secrets out of spans for an exporter, and says once when that gets nowhere."""
 
@@ -258,6 +262,9 @@ class PrivateSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export what may be exported."""
+        spans = [span for span in spans if not _is_impossible(span)]
+        if not spans:
+            return SpanExportResult.SUCCESS
         result = self.exporter.export(_privacy.scrub(spans, texts=self.texts))
         if result is not SpanExportResult.SUCCESS:
             say(
@@ -273,3 +280,20 @@ class PrivateSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Do nothing: what is exported is sent."""
         return self.exporter.force_flush(timeout_millis)
+
+
+def _is_impossible(span: ReadableSpan) -> bool:
+    """Return whether the span's times were read from clocks that the user had replaced.
+
+    Dask dates tasks by the process' clocks, so a span of ours may still be years off.
+    """
+    start, end = span.start_time, span.end_time
+    if not start or not end:
+        return False
+    if end < start:
+        return True
+    scope = span.instrumentation_scope
+    if scope is None or not scope.name.startswith(_OURS):
+        return False
+    now = _clock.time_ns()
+    return start < now - 366 * _DAY or end > now + _DAY

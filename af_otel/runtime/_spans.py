@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext
 
-from af_otel.runtime import _threads
+from af_otel.runtime import _clock, _threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,7 +88,7 @@ class PendingSpans(SpanProcessor):
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled or len(self._open) >= self.limit:
             return
-        self._open[context.span_id] = (time.monotonic() + self.after, span)
+        self._open[context.span_id] = (_clock.monotonic() + self.after, span)
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="af-otel-pending", daemon=True)
             with suppress(RuntimeError):  # the interpreter is on its way out
@@ -116,9 +115,11 @@ class PendingSpans(SpanProcessor):
         while not self._stopped:
             # Spans start in time order and all wait the same time: the first one is due first.
             first = next(iter(list(self._open.values())), None)
-            self._wake.wait(None if first is None else max(0.0, first[0] - time.monotonic()) + 0.05)
+            self._wake.wait(
+                None if first is None else max(0.0, first[0] - _clock.monotonic()) + 0.05
+            )
             self._wake.clear()
-            self._mark(time.monotonic())
+            self._mark(_clock.monotonic())
 
     def _mark(self, now: float) -> None:
         for span_id, (due, span) in list(self._open.items()):
@@ -148,6 +149,6 @@ class PendingSpans(SpanProcessor):
             links=span.links,
             kind=span.kind,
             start_time=span.start_time,
-            end_time=time.time_ns(),
+            end_time=_clock.time_ns(),
             instrumentation_scope=span.instrumentation_scope,
         )

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pythons import TRACED, installed
+from jupyter_client import KernelManager
+from pythons import HOSTS, TRACED, installed
 
 from servers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Act = Callable[[subprocess.Popen[bytes]], Any]
 
@@ -136,3 +137,43 @@ class Comparison:
             process.kill()
         files = {path.name: path.read_text() for path in sorted(directory.iterdir())}
         return Outcome(returncode, out.read_text(), files, err.read_text())
+
+
+def run_cells(
+    directory: Path, env: Mapping[str, str], cells: list[str], argv: list[str] | None = None
+) -> list[str]:
+    """Run cells in a kernel of the Python with the hosts; return what each shows.
+
+    Parameters
+    ----------
+    argv
+        What its Python runs, if not `-m ipykernel_launcher`.
+    """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    manager = KernelManager(kernel_name="python3")
+    start = argv or ["-m", "ipykernel_launcher"]
+    manager.kernel_spec.argv = [HOSTS, *start, "-f", "{connection_file}"]
+    with (directory / "kernel.log").open("ab") as log:
+        manager.start_kernel(
+            env={**plain, "HOME": str(directory), **env}, cwd=directory, stdout=log, stderr=log
+        )
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        return ["".join(_outputs(client, cell)) for cell in cells]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+
+
+def _outputs(client: Any, cell: str) -> Iterator[str]:
+    request = client.execute(cell)
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        content = message["content"]
+        if content.get("execution_state") == "idle":
+            return
+        yield content.get("text") or "\n".join(content.get("traceback", []))

@@ -242,6 +242,26 @@ def test_an_exception_is_told_by_its_type_alone():
     assert "s3cret" in told.events[0].attributes["exception.message"]
 
 
+def test_a_span_with_impossible_times_is_dropped():
+    """Its host read clocks that the user had replaced; users' own spans may have any date."""
+    now = time.time_ns()
+
+    def make(tracer, start, end):
+        tracer.start_span(f"{start}", start_time=now + start).end(now + end)
+
+    memory = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(PrivateSpanExporter(memory, texts=False)))
+    years = 10 * 366 * 86400 * 10**9
+    for scope in ("af_otel_instrumentation.dask.worker", "theirs"):
+        tracer = provider.get_tracer(scope)
+        make(tracer, 0, -1)
+        make(tracer, -years, -years)
+        make(tracer, -1, years)
+        make(tracer, -2, 0)
+    assert [span.name for span in memory.get_finished_spans()] == ["-2", f"{-years}", "-1", "-2"]
+
+
 def test_a_span_with_nothing_to_hide_is_the_same_object():
     """Scrubbing copies only what it changes."""
     memory = InMemorySpanExporter()

@@ -345,7 +345,7 @@ def append(path, line):
     """Append a line to a private file of bounded size, unless it has it from this session."""
     import os
     from re import search
-    from time import gmtime, strftime
+    from time import CLOCK_REALTIME, clock_gettime, gmtime, strftime
 
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -355,7 +355,7 @@ def append(path, line):
             lock(file)
         except OSError:  # a file system without locks
             pass
-        now = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+        now = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(clock_gettime(CLOCK_REALTIME)))
         session = search(r"session\.id=([\w-]+)", os.environ.get("BAGGAGE", ""))
         # Process ids are reused, so without a session of Jupyter's it is one of today.
         session = session.group(1) if session else "%s/%d" % (now[:10], os.getsid(0))

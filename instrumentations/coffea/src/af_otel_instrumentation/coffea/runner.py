@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
 _log = logging.getLogger(__name__)
+# Not the function itself, which freezegun replaces in every module that has it.
+_perf_counter = functools.partial(time.perf_counter)
 
 # A key of coffea's report, its metric, and the span's attribute.
 _REPORT = (
@@ -70,7 +72,7 @@ class _Telemetry:
             run.span.set_attribute(names.ERROR_TYPE, kind)
             run.span.set_status(Status(StatusCode.ERROR))
             labels[names.ERROR_TYPE] = kind
-        self.duration.record(time.perf_counter() - run.began, labels)
+        self.duration.record(_perf_counter() - run.began, labels)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -123,7 +125,7 @@ def _traced(run: Callable[..., Any], telemetry: _Telemetry, *, reports: bool) ->
         except Exception:
             _log.exception("a run of coffea goes untraced")
             return run(self, *args, **kwargs)
-        noted = _Run(span, name, time.perf_counter())
+        noted = _Run(span, name, _perf_counter())
         report, failure = None, None
         try:
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):

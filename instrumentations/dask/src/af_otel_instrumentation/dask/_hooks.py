@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+import time
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("af_otel_instrumentation.dask")
 _said: set[str] = set()
+
+# Not the functions themselves, which freezegun replaces in every module that has them.
+monotonic = functools.partial(time.monotonic)
+wall_time = functools.partial(time.time)
 
 
 class Hooks:

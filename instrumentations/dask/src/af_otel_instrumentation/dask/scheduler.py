@@ -6,13 +6,12 @@ The event loop only notes what happened; a thread makes spans and measurements o
 from __future__ import annotations
 
 import re
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from af_otel_instrumentation.dask._errors import error_type
-from af_otel_instrumentation.dask._hooks import complain, harmless
+from af_otel_instrumentation.dask._hooks import complain, harmless, wall_time
 from af_otel_instrumentation.dask._queue import LIMIT, Queue
 from af_otel_instrumentation.dask.graph import ERROR, Run
 from af_otel_instrumentation.dask.submissions import Submission, Submissions
@@ -212,7 +211,7 @@ def _submitted_with(
 
 def _arrival(stimulus_id: str) -> float:
     """Return when the graph came in: to unpack and order it can take longer than to compute it."""
-    now = time.time()
+    now = wall_time()
     try:
         arrival = float(stimulus_id.removeprefix("update-graph-"))
     except ValueError:

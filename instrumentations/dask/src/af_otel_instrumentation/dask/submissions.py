@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from af_otel_instrumentation.dask._hooks import monotonic, wall_time
 from af_otel_instrumentation.dask.graph import CANCELLED, ERROR, OK, Graph, worse
 from af_otel_semconv import attributes, spans
 from af_otel_semconv.carriers import DASK_ANNOTATION
@@ -47,11 +47,11 @@ class _Parent:
 
     def __init__(self) -> None:
         self.left = float(OWN_SPANS)
-        self.refilled = time.monotonic()
+        self.refilled = monotonic()
         self.gathering: Graph | None = None
 
     def may_have_another(self) -> bool:
-        now = time.monotonic()
+        now = monotonic()
         self.left = min(OWN_SPANS, self.left + (now - self.refilled) / REFILL)
         self.refilled = now
         if self.left < 1:
@@ -194,7 +194,7 @@ class Submissions:
 
     def _settle(self, submission: Submission) -> None:
         graph = submission.graph
-        graph.stop = submission.stop = time.time()
+        graph.stop = submission.stop = wall_time()
         graph.outcome = worse(graph.outcome, submission.outcome)
         graph.open -= 1
         self._done(submission)

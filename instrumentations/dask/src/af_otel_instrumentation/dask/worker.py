@@ -7,12 +7,11 @@ worker has had none of them for a while, with the times of the first and the las
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from af_otel_instrumentation.dask._hooks import complain, harmless
+from af_otel_instrumentation.dask._hooks import complain, harmless, monotonic
 from af_otel_semconv import attributes, spans
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.worker import Worker
@@ -98,7 +97,7 @@ class Shares:
             share.start = min(share.start or outcome.start, outcome.start)
             share.stop = max(share.stop, outcome.stop)
         if share.running == 0:
-            share.idle_since = time.monotonic()
+            share.idle_since = monotonic()
             if self._closed:
                 self.close()
             elif self._timer is None:
@@ -116,7 +115,7 @@ class Shares:
     def _sweep(self) -> None:
         self._timer = None
         with harmless("worker share"):
-            now = time.monotonic()
+            now = monotonic()
             idle = {name: share for name, share in self._open.items() if not share.running}
             for name, share in idle.items():
                 if now - share.idle_since >= share.patience:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from af_otel_instrumentation.ipykernel._interrupts import completed
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ipykernel.kernelbase import Kernel
+
+# Not the function itself, which freezegun replaces in every module that has it.
+_perf_counter = partial(time.perf_counter)
 
 OK = "ok"
 ERROR = "error"
@@ -104,7 +108,7 @@ class CellTracer:
             info=info,
             message=message,
             span=span,
-            begun=time.perf_counter(),
+            begun=_perf_counter(),
             context=current,
             token=context.attach(current),
         )
@@ -153,7 +157,7 @@ class CellTracer:
         cell.span.end()
         # In the cell's context, so that the histogram's exemplars name its span.
         self._duration.record(
-            time.perf_counter() - cell.begun, {attr.CELL_STATUS: status}, cell.context
+            _perf_counter() - cell.begun, {attr.CELL_STATUS: status}, cell.context
         )
 
 
