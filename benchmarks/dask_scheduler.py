@@ -14,7 +14,7 @@ import gc
 import statistics
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from af_otel_instrumentation.dask._queue import LIMIT
 from af_otel_instrumentation.dask.scheduler import GraphPlugin
@@ -60,11 +60,10 @@ class Nothing(SchedulerPlugin):
 class FakeTask:
     """What the plugin looks at in a TaskState."""
 
-    __slots__ = ("annotations", "exception_blame", "state", "waiters", "who_wants")
+    __slots__ = ("exception_blame", "state", "waiters", "who_wants")
 
     def __init__(self) -> None:
         self.state = "released"
-        self.annotations: dict[str, Any] = {}
         self.exception_blame = self.waiters = self.who_wants = None
 
 
@@ -73,7 +72,6 @@ class FakeScheduler:
 
     def __init__(self, keys: list[Any]) -> None:
         self.tasks = {key: FakeTask() for key in keys}
-        self.computations: list[Any] = []
         self.plugins: dict[str, Any] = {}
 
 
@@ -143,17 +141,17 @@ async def worker(tasks: int, *, entered: bool) -> float:
     """Return CPU seconds of a worker's bookkeeping, or of the loop around it."""
 
     class State:
-        tasks: dict[str, FakeTask]
+        tasks: ClassVar = {"key": None}
 
     class Worker:
         name = "w"
         state = State()
 
-    task = FakeTask()
-    task.annotations = {
-        "af_otel": {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "session.id=c"}
-    }
-    Worker.state.tasks = {"key": task}
+    class Event:
+        key = "key"
+
+    carrier = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "session.id=c"}
+    event: Any = Event()
     shares = Shares(TracerProvider().get_tracer("benchmark"))
     done = ExecuteSuccessEvent(
         stimulus_id="", key="key", run_id=1, value=1, start=1.0, stop=2.0, nbytes=1, type=None
@@ -161,6 +159,8 @@ async def worker(tasks: int, *, entered: bool) -> float:
     started = time.thread_time()
     for _ in range(tasks):
         if entered:
+            event.annotations = {"af_otel": carrier}
+            shares.receive(Worker, event)
             share = shares.begin(Worker, "key")
             if share is not None:
                 shares.end(share, done)

@@ -21,9 +21,12 @@ from opentelemetry.trace import NoOpTracerProvider
 
 HOOKED = [
     (Client, "__init__"),
-    (Client, "_graph_to_futures"),
+    (Client, "_send_to_scheduler"),
     (Scheduler, "__init__"),
+    (Scheduler, "update_graph"),
+    (Scheduler, "_task_to_msg"),
     (Worker, "__init__"),
+    (Worker, "handle_stimulus"),
     (Worker, "execute"),
     (Worker, "close"),
 ]
@@ -60,10 +63,10 @@ def test_uninstrument_restores_every_method():
 
 def test_a_method_that_somebody_wrapped_after_us_is_left_to_them():
     """Their wrapper stays in place, and ours below it only calls through."""
-    before = Client._graph_to_futures
+    before = Client._send_to_scheduler
     telemetry = Telemetry()
     dask.instrument(tracer_provider=telemetry.traces, meter_provider=telemetry.meters)
-    ours = Client._graph_to_futures
+    ours = Client._send_to_scheduler
     calls = []
 
     def theirs(*args, **kwargs):
@@ -71,15 +74,15 @@ def test_a_method_that_somebody_wrapped_after_us_is_left_to_them():
         return ours(*args, **kwargs)
 
     try:
-        Client._graph_to_futures = theirs
+        Client._send_to_scheduler = theirs
         dask.uninstrument()
-        assert Client._graph_to_futures is theirs
+        assert Client._send_to_scheduler is theirs
         with local() as cluster, Client(cluster) as client:
             with telemetry.tracer.start_as_current_span("cell"):
                 assert client.submit(inc, 1).result() == 2
             assert NAME not in cluster.scheduler.plugins
     finally:
-        Client._graph_to_futures = before
+        Client._send_to_scheduler = before
     assert calls
     assert [span.name for span in telemetry.spans()] == ["cell"]
 
@@ -165,7 +168,7 @@ def test_without_a_provider_nothing_is_annotated():
 async def test_what_dask_pickles_still_pickles(c, s, a, b):
     """Functions of a notebook, classes with hooks, and tasks that return them."""
     with instrumented():
-        for thing in (Client._graph_to_futures, Worker, Scheduler, Worker.execute):
+        for thing in (Client._send_to_scheduler, Worker, Scheduler, Worker.execute):
             assert pickle.loads(pickle.dumps(thing)) is thing
         namespace = {"Client": Client, "Worker": Worker, "__name__": "__main__"}
         exec("def cell(x):\n    return Client, Worker, x", namespace)
@@ -181,9 +184,8 @@ def test_hooks_keep_names_and_signatures():
         assert Worker.execute.__name__ == "execute"
         assert inspect.iscoroutinefunction(Worker.execute)
         assert inspect.iscoroutinefunction(Worker.close)
-        assert "expr" in str(inspect.signature(Client._graph_to_futures)) or "dsk" in str(
-            inspect.signature(Client._graph_to_futures)
-        )
+        assert "msg" in inspect.signature(Client._send_to_scheduler).parameters
+        assert "annotations" in inspect.signature(Scheduler.update_graph).parameters
         assert "allowed_failures" in inspect.signature(Scheduler.__init__).parameters
 
 

@@ -132,8 +132,7 @@ async def test_tasks_now_and_then_make_few_shares(c, s, a, telemetry):
     mine = shares.Shares(telemetry.tracer)
     carrier = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
 
-    task = SimpleNamespace(annotations={"af_otel": carrier})
-    worker = SimpleNamespace(name="w", state=SimpleNamespace(tasks={"t": task}))
+    worker = SimpleNamespace(name="w", state=SimpleNamespace(tasks={"t": None}))
 
     from distributed.worker_state_machine import ExecuteSuccessEvent
 
@@ -144,6 +143,7 @@ async def test_tasks_now_and_then_make_few_shares(c, s, a, telemetry):
     for _ in range(6):
 
         async def run():
+            mine.receive(worker, SimpleNamespace(key="t", annotations={"af_otel": carrier}))
             mine.end(mine.begin(worker, "t"), done)
 
         await asyncio.create_task(run())

@@ -1,4 +1,4 @@
-"""Carry the caller's context to the scheduler, as an annotation of what it submits."""
+"""Carry the caller's context to the scheduler, in the message that submits a graph."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from af_otel_instrumentation.dask._hooks import complain, harmless
 from af_otel_semconv.attributes import SESSION_ID
 from af_otel_semconv.carriers import DASK_ANNOTATION, ENV_BAGGAGE
 from distributed.client import Client
+from distributed.protocol import ToPickle
 from opentelemetry import baggage, context, propagate, trace
-
-import dask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
-    """Annotate every graph that a client submits.
+    """Add the context to every graph that a client submits.
 
     A tracer is asked for when a client is made, and not used: a provider that loads when it is
     needed does so then, and what a script traces itself around its computations is seen.
 
-    `_graph_to_futures` is where submit, map, compute, persist and get meet, still in the caller's
-    thread and context.
+    submit, map, compute, persist and get all send an `update-graph`, in the caller's thread and
+    context. `dask.annotate` would reach the layers that are made meanwhile, which the user sees.
     """
     # Threads of the user's and callbacks of widgets run outside of any cell, and know no session.
     # Read once: what cannot be read is said each time.
@@ -36,20 +35,19 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
     inherited = baggage.get_all(propagate.extract(environment, context.Context()))
 
     def make(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        def _graph_to_futures(self: Any, *args: Any, **kwargs: Any) -> Any:
-            carrier: dict[str, str] = {}
-            if hooks.active:
+        def _send_to_scheduler(self: Any, msg: Any) -> Any:
+            if hooks.active and msg.get("op") == "update-graph":
                 try:
+                    carrier: dict[str, str] = {}
                     propagate.inject(carrier, _context(inherited))
+                    if carrier:
+                        annotations = {**msg["annotations"].data, DASK_ANNOTATION: carrier}
+                        msg = {**msg, "annotations": ToPickle(annotations)}
                 except Exception:
-                    complain("Client._graph_to_futures")
-            if not carrier:
-                return wrapped(self, *args, **kwargs)
-            # Only around the submission: layers built under an annotation are not fused.
-            with dask.annotate(**{DASK_ANNOTATION: carrier}):
-                return wrapped(self, *args, **kwargs)
+                    complain("Client._send_to_scheduler")
+            return wrapped(self, msg)
 
-        return _graph_to_futures
+        return _send_to_scheduler
 
     def make_init(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
@@ -61,7 +59,7 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
         return __init__
 
     hooks.wrap(Client, "__init__", make_init)
-    hooks.wrap(Client, "_graph_to_futures", make)
+    hooks.wrap(Client, "_send_to_scheduler", make)
 
 
 def _context(inherited: Mapping[str, object]) -> Context:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -40,6 +41,10 @@ _CLOSE_TIMEOUT = 5.0
 _LONGEST = 100
 _ADDRESS = re.compile(r"://|[?@]")
 
+# The carrier that came with the graph which the scheduler takes in, within that call.
+_submitted_with: ContextVar[Mapping[str, str]] = ContextVar("af_otel_submitted_with")
+_NOTHING: Mapping[str, str] = {}
+
 
 class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
     """Watches one scheduler.
@@ -54,31 +59,30 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
     def __init__(self, scheduler: Any, tracer: Tracer, task_metrics: TaskMetrics) -> None:
         self.overflow = 0
         self._scheduler = scheduler
-        self._tasks = scheduler.tasks
         self._tracer = tracer
         self._metrics = task_metrics
         self._queue = Queue(self._consume, name="af-otel-dask-scheduler")
         self._submissions = Submissions(scheduler.tasks, tracer, self._queue.put)
         self._wanted = self._submissions.wanted
+        self._carriers = self._submissions.carriers
         self._worker_names: OrderedDict[str, str] = OrderedDict()
         self._leaving: set[str] = set()
         self._closed = False
 
     def update_graph(
         self,
-        scheduler: Any,
+        scheduler: Any,  # noqa: ARG002
         *,
         client: str,
         keys: Iterable[Any],
         tasks: Iterable[Any],
-        annotations: Mapping[str, Mapping[Any, Any]],
         stimulus_id: str,
         **_kwargs: Any,
     ) -> None:
         """Run when a graph has arrived, before its tasks go anywhere."""
         with harmless("Scheduler.update_graph"):
-            carrier = _submitted_with(scheduler, annotations)
-            self._submissions.add(client, carrier, _arrival(stimulus_id), tasks, keys)
+            arrival = _arrival(stimulus_id)
+            self._submissions.add(client, _submitted_with.get(_NOTHING), arrival, tasks, keys)
 
     def transition(self, key: Any, start: str, finish: str, *_args: Any, **kwargs: Any) -> None:
         """Run five to seven times per task."""
@@ -95,8 +99,8 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
                     self._note(key, kwargs, kwargs.get("exception"))
                 if key in self._wanted:
                     self._submissions.arrived(key, ERROR)
-            elif key in self._wanted:
-                self._submissions.released(key, forgotten=finish == "forgotten")
+            else:
+                self._left(key, forgotten=finish == "forgotten")
         except Exception:
             complain("Scheduler.transition")
 
@@ -138,6 +142,12 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         """Run when the scheduler closes."""
         self.stop()
 
+    def message(self, key: Any, message: dict[str, Any]) -> None:
+        """Add the task's carrier to the message that sends it to a worker."""
+        carrier = self._carriers.get(key)
+        if carrier:
+            message["annotations"] = {**message["annotations"], DASK_ANNOTATION: carrier}
+
     def stop(self) -> None:
         """End what is open as cancelled, and the thread."""
         self._closed = True
@@ -145,13 +155,18 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
             self._submissions.close()
             self._queue.close(_CLOSE_TIMEOUT)
 
+    def _left(self, key: Any, *, forgotten: bool) -> None:
+        if forgotten:
+            self._carriers.pop(key, None)
+        if key in self._wanted:
+            self._submissions.released(key, forgotten=forgotten)
+
     def _note(self, key: Any, event: dict[str, Any], exception: Any) -> None:
         queue = self._queue
         if len(queue.notes) >= LIMIT:
             self.overflow += 1
             return
-        carried = self._tasks[key].annotations
-        queue.notes.append((key, carried and carried.get(DASK_ANNOTATION), event, exception))
+        queue.notes.append((key, self._carriers.get(key), event, exception))
         if queue.asleep:
             queue.wake()
 
@@ -194,21 +209,6 @@ def _prefix(key: Any) -> str:
     return attributes.OTHER if len(prefix) > _LONGEST or _ADDRESS.search(prefix) else prefix
 
 
-def _submitted_with(
-    scheduler: Any, annotations: Mapping[str, Mapping[Any, Any]]
-) -> Mapping[str, str]:
-    """Return the carrier that the client sent along, empty if it sent none.
-
-    Plugins are told of new tasks' annotations only. The `Computation` has them also if all tasks
-    were known already; taken out, so that the next graph does not find them.
-    """
-    if scheduler.computations:
-        carrier = scheduler.computations[-1].annotations.pop(DASK_ANNOTATION, None)
-        if carrier:
-            return carrier  # type: ignore[no-any-return]
-    return next(iter(annotations.get(DASK_ANNOTATION, {}).values()), {})
-
-
 def _arrival(stimulus_id: str) -> float:
     """Return when the graph came in: to unpack and order it can take longer than to compute it."""
     now = wall_time()
@@ -217,6 +217,37 @@ def _arrival(stimulus_id: str) -> float:
     except ValueError:
         return now
     return arrival if now - 3600 < arrival < now else now
+
+
+def _make_update_graph(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Take the carrier out of what a client sends, and keep it for the plugin."""
+
+    async def update_graph(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Before Dask takes them for annotations of each task, and shows them to plugins.
+        carrier = (kwargs.get("annotations") or {}).pop(DASK_ANNOTATION, _NOTHING)
+        token = _submitted_with.set(carrier)
+        try:
+            return await wrapped(self, *args, **kwargs)
+        finally:
+            _submitted_with.reset(token)
+
+    return update_graph
+
+
+def _make_message(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Send a task's carrier along with it."""
+
+    def _task_to_msg(self: Any, ts: Any, *args: Any, **kwargs: Any) -> Any:
+        message = wrapped(self, ts, *args, **kwargs)
+        try:
+            plugin = self.plugins.get(NAME)
+            if plugin is not None:
+                plugin.message(ts.key, message)
+        except Exception:
+            complain("Scheduler._task_to_msg")
+        return message
+
+    return _task_to_msg
 
 
 def hook(
@@ -253,4 +284,6 @@ def hook(
             count.schedulers.clear()
 
     hooks.wrap(Scheduler, "__init__", make)
+    hooks.wrap(Scheduler, "update_graph", _make_update_graph)
+    hooks.wrap(Scheduler, "_task_to_msg", _make_message)
     hooks.on_undo(leave)

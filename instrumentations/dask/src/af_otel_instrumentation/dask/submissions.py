@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from af_otel_instrumentation.dask._hooks import monotonic, wall_time
 from af_otel_instrumentation.dask.graph import CANCELLED, ERROR, OK, Graph, worse
 from af_otel_semconv import attributes, spans
-from af_otel_semconv.carriers import DASK_ANNOTATION
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
@@ -67,12 +66,15 @@ class Submissions:
     ----------
     graphs
         By identity of the carrier that their tasks have; whoever finishes a graph takes it out.
+    carriers
+        By task. Not in the task's annotations, which users and other plugins see.
     wanted
         Keys that are not there yet, and who waits for them.
     """
 
     def __init__(self, tasks: dict[Any, Any], tracer: Tracer, done: Callable[[Any], None]) -> None:
         self.graphs: dict[int, Graph] = {}
+        self.carriers: dict[Any, dict[str, str]] = {}
         self.wanted: dict[Any, tuple[Submission, ...]] = {}
         self._tasks = tasks
         self._tracer = tracer
@@ -112,12 +114,13 @@ class Submissions:
             self.arrived(key, CANCELLED)
 
     def abandon(self) -> None:
-        """End everything as cancelled."""
+        """End everything as cancelled, when the scheduler forgets all its tasks or closes."""
         for key in list(self.wanted):
             self.arrived(key, CANCELLED)
         for graph in list(self.graphs.values()):
             if graph.gathers and not graph.open:
                 self._end(graph)
+        self.carriers.clear()
 
     def close(self) -> None:
         """End everything as cancelled; from here on nothing gathers."""
@@ -153,16 +156,13 @@ class Submissions:
     def _adopt(self, submission: Submission, keys: Iterable[Any]) -> None:
         """Have what will run carry the graph's context; what another brought keeps its own."""
         known, graphs, graph = self._tasks, self.graphs, submission.graph
-        carrier = graph.carrier
+        carriers, carrier = self.carriers, graph.carrier
         tasks = 0
         for key in keys:
             task = known.get(key)
             if task is None or task.state in _SETTLED:
                 continue
-            carried = task.annotations
-            if carried is None:
-                carried = task.annotations = {}
-            owner = graphs.get(id(carried.get(DASK_ANNOTATION)))
+            owner = graphs.get(id(carriers.get(key)))
             if owner is graph:
                 continue
             if owner is not None and owner.open:
@@ -170,8 +170,7 @@ class Submissions:
                 continue
             tasks += 1
             if carrier:  # empty without an SDK
-                # The task's own dict: the scheduler's extension for Dask's spans writes to it, too.
-                carried[DASK_ANNOTATION] = carrier
+                carriers[key] = carrier
         submission.tasks = tasks
         graph.tasks += tasks
         graph.span.set_attribute(attributes.GRAPH_TASKS, graph.tasks)

@@ -15,7 +15,11 @@ from af_otel_instrumentation.dask._hooks import complain, harmless, monotonic
 from af_otel_semconv import attributes, spans
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.worker import Worker
-from distributed.worker_state_machine import ExecuteFailureEvent, ExecuteSuccessEvent
+from distributed.worker_state_machine import (
+    ComputeTaskEvent,
+    ExecuteFailureEvent,
+    ExecuteSuccessEvent,
+)
 from opentelemetry import context, propagate, trace
 
 if TYPE_CHECKING:
@@ -66,11 +70,23 @@ class Shares:
         self._patience: OrderedDict[str, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._carriers: dict[Any, dict[str, str]] = {}
+
+    def receive(self, worker: Any, event: ComputeTaskEvent) -> None:
+        """Take the carrier out of a task's annotations, before the worker has the task."""
+        carrier = event.annotations.pop(DASK_ANNOTATION, None)
+        if not carrier:
+            return
+        carriers = self._carriers
+        carriers[event.key] = carrier
+        if len(carriers) > 2 * len(worker.state.tasks) + MAX_OPEN:
+            # Of tasks that were cancelled before they ran.
+            self._carriers = {key: carriers[key] for key in carriers if key in worker.state.tasks}
+            self._carriers[event.key] = carrier
 
     def begin(self, worker: Any, key: Any) -> _Share | None:
         """Enter the task's computation: its context becomes current in this asyncio task."""
-        annotations = worker.state.tasks[key].annotations
-        carrier = annotations.get(DASK_ANNOTATION) if annotations else None
+        carrier = self._carriers.pop(key, None)
         if not carrier:
             return None
         name = carrier.get("traceparent", "")
@@ -180,8 +196,30 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
                 mine.close(running=running)
 
     hooks.wrap(Worker, "__init__", make_init)
+    hooks.wrap(Worker, "handle_stimulus", lambda wrapped: _before_handling(shares, wrapped))
     hooks.wrap(Worker, "execute", lambda wrapped: _around_execute(hooks, shares, wrapped))
     hooks.wrap(Worker, "close", make_close)
+
+
+def _before_handling(
+    shares: WeakKeyDictionary[Any, Shares], wrapped: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Take carriers out of the tasks that arrive, before the worker's state has them."""
+
+    def handle_stimulus(self: Any, *events: Any) -> Any:
+        try:
+            for event in events:
+                if isinstance(event, ComputeTaskEvent) and DASK_ANNOTATION in event.annotations:
+                    mine = shares.get(self)
+                    if mine is None:
+                        event.annotations.pop(DASK_ANNOTATION)
+                    else:
+                        mine.receive(self, event)
+        except Exception:
+            complain("Worker.handle_stimulus")
+        return wrapped(self, *events)
+
+    return handle_stimulus
 
 
 def _around_execute(
