@@ -69,45 +69,115 @@ _SEMCONV_KEPT = (
 )
 
 
+def publish(target: Path) -> Path:
+    """Write a payload into a directory of its own and point the symbolic link `target` to it.
+
+    Processes that run keep the directory that they started with; those that start later use the
+    new one.
+
+    Parameters
+    ----------
+    target
+        A path that does not exist, is an empty directory, or was published before.
+
+    Returns
+    -------
+    Path
+        The directory, beside the link and named by the link and the hash of its content.
+
+    Raises
+    ------
+    AfOtelError
+        `target` is something else or cannot be written, or a part of the payload is not installed.
+    """
+    target = target.absolute()
+    if not target.is_symlink():
+        _refuse_used(target)
+    elif target.exists() and not _is_payload(target):
+        raise _no_payload(target)
+    files = _files()
+    directory = target.with_name(f"{target.name}.{_digest(files)}")
+    try:
+        if not directory.exists():
+            _write(directory, files)
+        if target.is_dir() and not target.is_symlink():
+            target.rmdir()
+        link = target.with_name(f".{target.name}.{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(directory.name)
+        link.replace(target)
+    except OSError as error:
+        raise _cannot_write(error, target) from error
+    return directory
+
+
 def build(target: Path) -> Path:
     """Write a payload into the directory `target`, which appears whole or not at all.
 
     Parameters
     ----------
     target
-        A directory that is not there, is empty, or holds a payload, which is replaced.
+        A directory that does not exist or is empty.
 
     Raises
     ------
     AfOtelError
-        `target` holds something else or cannot be written, or a part of the payload is not
-        installed.
+        `target` is not empty or cannot be written, or a part of the payload is not installed.
     """
-    if target.exists() and not _is_payload(target):
-        raise AfOtelError(
-            f"`{target}` is there and is no payload",
-            where=str(target),
-            hint="name a new directory, or remove this one first",
-        )
-    files = _files()
+    _refuse_used(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-            fresh = Path(scratch) / "payload"
-            for name, content in files.items():
-                path = fresh / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            if target.exists():
-                target.rename(Path(scratch) / "old")
-            fresh.rename(target)
+        _write(target, _files())
     except OSError as error:
-        raise AfOtelError(
-            f"The payload cannot be written: {error.strerror}",
-            where=str(error.filename or target),
-            hint="name a directory that you may write to",
-        ) from error
+        raise _cannot_write(error, target) from error
     return target
+
+
+def _refuse_used(target: Path) -> None:
+    """Raise for a directory with content: what runs from it would import half of each payload."""
+    if not target.exists() or not _list(target):
+        return
+    if not _is_payload(target):
+        raise _no_payload(target)
+    raise AfOtelError(
+        f"`{target}` is a payload, which may be in use and cannot be changed in place",
+        where=str(target),
+        hint=f"name a new path such as `{target}-next` and point PYTHONPATH to it, or remove this "
+        "one when no process uses it any more",
+    )
+
+
+def _no_payload(target: Path) -> AfOtelError:
+    return AfOtelError(
+        f"`{target}` exists and is not a payload",
+        where=str(target),
+        hint="name a new directory, or remove this one first",
+    )
+
+
+def _cannot_write(error: OSError, target: Path) -> AfOtelError:
+    return AfOtelError(
+        f"The payload cannot be written: {error.strerror}",
+        where=str(error.filename or target),
+        hint="name a directory that you may write to",
+    )
+
+
+def _write(target: Path, files: Mapping[str, bytes]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        fresh = Path(scratch) / "payload"
+        for name, content in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        fresh.rename(target)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0" + content)
+    return digest.hexdigest()[:12]
 
 
 def archive() -> bytes:
@@ -167,11 +237,7 @@ def cached() -> Path:
 
     It lies in the user's cache by the hash of its content, so that two versions do not meet.
     """
-    files = _files()
-    digest = hashlib.sha256()
-    for name, content in files.items():
-        digest.update(name.encode() + b"\0" + content)
-    tag = f"{digest.hexdigest()[:12]}-{sys.implementation.cache_tag}"
+    tag = f"{_digest(_files())}-{sys.implementation.cache_tag}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = home / "af-otel" / "payload" / tag
     if not _is_payload(target):
@@ -206,10 +272,14 @@ def environment(payload: Path, around: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_payload(target: Path) -> bool:
+    return "af_otel_boot.py" in _list(target)
+
+
+def _list(target: Path) -> list[str]:
     try:
-        return not any(target.iterdir()) or (target / "af_otel_boot.py").is_file()
+        return [path.name for path in target.iterdir()]
     except FileNotFoundError:
-        return False
+        return []
     except OSError as error:
         raise AfOtelError(
             f"`{target}` cannot be read: {error.strerror}",

@@ -15,7 +15,9 @@ from af_otel.errors import AfOtelError
 def payload(
     target: Annotated[
         Path | None,
-        typer.Argument(help="Directory to write, or a file with --zip or --configmap."),
+        typer.Argument(
+            help="Link to the directory that is written, or a file with --zip or --configmap."
+        ),
     ] = None,
     as_zip: Annotated[
         bool, typer.Option("--zip", help="One zip file, which works on PYTHONPATH as it is.")
@@ -40,7 +42,10 @@ def payload(
     elif as_zip:
         _write(target, payloads.archive())
     else:
-        payloads.build(target)
+        before = target.resolve()
+        directory = payloads.publish(target)
+        if before.exists() and before != directory.resolve():
+            typer.echo(f"{before}: remove it when no process uses it any more", err=True)
         typer.echo(
             f"{target}: put it on PYTHONPATH, see `af-otel env --payload {target}`", err=True
         )

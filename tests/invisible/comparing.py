@@ -17,7 +17,7 @@ from pythons import HOSTS, TRACED, installed
 from servers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Act = Callable[[subprocess.Popen[bytes]], Any]
 
@@ -140,19 +140,15 @@ class Comparison:
 
 
 def run_cells(
-    directory: Path, env: Mapping[str, str], cells: list[str], argv: list[str] | None = None
+    directory: Path,
+    env: Mapping[str, str],
+    cells: list[str],
+    argv: Sequence[str] = (HOSTS, "-m", "ipykernel_launcher"),
 ) -> list[str]:
-    """Run cells in a kernel of the Python with the hosts; return what each shows.
-
-    Parameters
-    ----------
-    argv
-        What its Python runs, if not `-m ipykernel_launcher`.
-    """
+    """Run cells in a kernel; return what each shows."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     manager = KernelManager(kernel_name="python3")
-    start = argv or ["-m", "ipykernel_launcher"]
-    manager.kernel_spec.argv = [HOSTS, *start, "-f", "{connection_file}"]
+    manager.kernel_spec.argv = [*argv, "-f", "{connection_file}"]
     with (directory / "kernel.log").open("ab") as log:
         manager.start_kernel(
             env={**plain, "HOME": str(directory), **env}, cwd=directory, stdout=log, stderr=log

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from af_otel import payload as payloads
+from af_otel.errors import AfOtelError
 
 AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
 
@@ -77,21 +78,39 @@ def test_the_configmap_holds_the_zip(tmp_path):
     assert len(packed) < payloads.CONFIGMAP_LIMIT
 
 
-def test_a_payload_is_replaced_and_nothing_else_is(tmp_path):
-    """A second build goes over the first; a directory with something else in it is refused."""
+def test_a_payload_that_is_published_again_leaves_the_one_in_use(tmp_path, monkeypatch):
+    """Its link is switched; the same content is the same directory."""
+    link = tmp_path / "payload"
+    first = payloads.publish(link)
+    assert payloads.publish(link) == first
+    files = payloads._files()
+    monkeypatch.setattr(payloads, "_files", lambda: {**files, "new.py": b""})
+    second = payloads.publish(link)
+    assert (link.resolve(), first.is_dir()) == (second, True)
+    assert "new.py" in content(link)
+    assert "new.py" not in content(first)
+    assert sorted(tmp_path.iterdir()) == sorted([link, first, second])
+
+
+def test_a_directory_is_never_changed_in_place(tmp_path):
+    """Neither a payload that may be in use nor somebody's files; an empty directory is taken."""
     target = tmp_path / "payload"
     payloads.build(target)
-    (target / "af_otel_lib" / "stale.py").write_text("")
-    payloads.build(target)
-    assert "af_otel_lib/stale.py" not in content(target)
-    assert list(tmp_path.iterdir()) == [target]
+    before = content(target)
+    for write in (payloads.build, payloads.publish):
+        with pytest.raises(AfOtelError, match="may be in use"):
+            write(target)
+    assert content(target) == before
+    (tmp_path / "empty").mkdir()
+    payloads.publish(tmp_path / "empty")
+    assert (tmp_path / "empty" / "sitecustomize.py").exists()
 
     home = tmp_path / "home"
     home.mkdir()
     (home / "thesis.tex").write_text("years of work")
     refused = af_otel("payload", home)
     assert refused.returncode == 1
-    assert "is there and is no payload" in refused.stderr
+    assert "exists and is not a payload" in refused.stderr
     assert "hint:" in refused.stderr
     assert content(home) == {"thesis.tex": b"years of work"}
 

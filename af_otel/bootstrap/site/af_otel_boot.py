@@ -7,8 +7,22 @@ it; everything else of ours is imported behind that.
 
 import sys
 
+
+def _directory():
+    """Return the payload's directory; of a link that `af-otel payload` switches, its target."""
+    from os import readlink
+
+    here = __file__.replace("\\", "/").rpartition("/")[0]
+    try:
+        target = readlink(here)
+    except (OSError, ValueError):
+        return here
+    return target if target.startswith("/") else here.rpartition("/")[0] + "/" + target
+
+
+HERE = _directory()
 # Appended to sys.path, never prepended: what the environment brings has precedence.
-LIB = __file__.replace("\\", "/").rpartition("/")[0] + "/af_otel_lib"
+LIB = HERE + "/af_otel_lib"
 
 HUB = "hub"
 SERVER = "server"
@@ -76,6 +90,9 @@ ANCHORS = {
 
 # What a user imports of ours: `from af_otel import metrics`.
 OURS = "af_otel"
+
+# IPython's `%autoreload`, which is to leave our modules alone.
+AUTORELOAD = "IPython.extensions.autoreload"
 
 # The versions that the payload works with, [from, to): one that the environment brings instead of
 # ours must lie within, or nothing is imported.
@@ -174,7 +191,7 @@ class AfterImport:
 
     def __init__(self, role, anchors):
         self.role = role
-        self.waiting = {OURS, *anchors}
+        self.waiting = {OURS, AUTORELOAD, *anchors}
 
     def find_spec(self, name, path=None, target=None):
         """Return the anchor's own spec with a loader that tells us when it is done."""
@@ -217,7 +234,31 @@ class Then:
         self.loader.exec_module(module)
         if module.__name__ in self.finder.waiting:
             self.finder.waiting.discard(module.__name__)
-            trace(self.finder.role, module.__name__)
+            if module.__name__ == AUTORELOAD:
+                exempt(module)
+            else:
+                trace(self.finder.role, module.__name__)
+
+
+def exempt(autoreload):
+    """Have `%autoreload` take our modules for ones without a file, which it skips.
+
+    A module that is reloaded loses its state: a tracer, the hooks of a running kernel.
+    """
+    reloader = getattr(autoreload, "ModuleReloader", None)
+    original = getattr(reloader, "filename_and_mtime", None)
+    if original is None:
+        return
+    from functools import wraps
+
+    @wraps(original)
+    def filename_and_mtime(self, module):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.startswith(HERE + "/"):
+            return None, None
+        return original(self, module)
+
+    reloader.filename_and_mtime = filename_and_mtime
 
 
 def trace(role, anchor):
