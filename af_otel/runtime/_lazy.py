@@ -35,6 +35,8 @@ _BY_ROLE = {
     "dask-worker": services.DASK_WORKER,
     "dask-gateway": services.DASK_GATEWAY,
 }
+# What a kernel asks for, however it was started.
+_KERNEL = "af_otel_instrumentation.ipykernel.shell"
 # A process that its command line does not tell is what it first makes: the nanny's child a worker.
 _BY_SCOPE = {"worker": services.DASK_WORKER, "scheduler": services.DASK_SCHEDULER}
 
@@ -57,6 +59,8 @@ class Loader:
         """Start loading, at the first call; the scope's name tells what this process makes."""
         if not self._begun.acquire(blocking=False):
             return
+        if scope == _KERNEL:
+            self.role = "kernel"
         service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
             scope.rpartition(".")[2], services.DASK_CLIENT
         )

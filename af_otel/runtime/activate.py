@@ -19,6 +19,9 @@ INSTRUMENTATIONS = {
     "coffea.processor.executor": "coffea",
 }
 
+# A script that loads it may be a kernel, whose cells have contexts of their own.
+_KERNEL = "ipykernel.kernelapp"
+
 # Hub, servers, kernels and Dask have contexts of their own for what they do. A script is one thing
 # that somebody did: it goes on in the context that it was started with.
 _SCRIPTS = {"python", "multiprocessing"}
@@ -44,7 +47,7 @@ def activate(role: str, anchor: str) -> None:
     ImportError
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
-    loader = _load_for(role)
+    loader = _load_for(role, go_on=role in _SCRIPTS and anchor != _KERNEL)
     keep_from_the_users_handlers()
     import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
@@ -53,14 +56,14 @@ def activate(role: str, anchor: str) -> None:
 
 def meters(role: str) -> LazyMeterProvider:
     """Return the meter provider of this process, for what comes without an instrumentation."""
-    return LazyMeterProvider(_load_for(role))
+    return LazyMeterProvider(_load_for(role, go_on=role in _SCRIPTS))
 
 
-def _load_for(role: str) -> Loader:
+def _load_for(role: str, *, go_on: bool) -> Loader:
     global _loader  # noqa: PLW0603
     if _loader is None:
         _loader = Loader(role)
-        if role in _SCRIPTS:
+        if go_on:
             _go_on()
     return _loader
 

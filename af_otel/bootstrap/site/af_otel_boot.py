@@ -85,7 +85,8 @@ ANCHORS = {
     SCHEDULER: ("distributed",),
     WORKER: ("distributed",),
     CHILD: ("distributed",),
-    PYTHON: ("distributed", "coffea.processor.executor"),
+    # Also a kernel that is started otherwise: `ipython kernel`, or a script of the facility's.
+    PYTHON: ("ipykernel.kernelapp", "distributed", "coffea.processor.executor"),
 }
 
 # What a user imports of ours: `from af_otel import metrics`.
