@@ -19,7 +19,7 @@ LEFT_ON = {
 # Dask itself hangs where time stands still.
 CLUSTER = (
     "import distributed;"
-    "client = distributed.Client(n_workers=1, processes=False, dashboard_address=None)"
+    "client = distributed.Client(n_workers=1, processes=False, dashboard_address=':0')"
 )
 
 

@@ -47,7 +47,7 @@ def test_no_annotation_is_seen(compared, annotations):
         + f"""
 if __name__ == "__main__":
     record()
-    options = dict(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None)
+    options = dict(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0")
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         cluster.scheduler.add_plugin(Plugin(), name="theirs")
         client.sync(cluster.workers[0].plugin_add, Watcher())

@@ -36,7 +36,7 @@ def test_a_cluster_without_a_collector_prints_nothing_and_logs_it_once(unreachab
         COMPUTE = "import distributed; distributed.Client(n_workers=1, processes=False).close()"
         if __name__ == "__main__":
             record()
-            with Client(n_workers=3, threads_per_worker=1, dashboard_address=None) as client:
+            with Client(n_workers=3, threads_per_worker=1, dashboard_address=':0') as client:
                 print(sum(client.gather(client.map(abs, range(9)))))
                 child = subprocess.run(
                     [sys.executable, "-W", "ignore", "-c", COMPUTE], capture_output=True, text=True
