@@ -257,6 +257,6 @@ def fold(
 
 
 def _first_start(item: Node | Fold) -> tuple[int, str]:
-    # A fold stands after the last of its kind that is told. Ids tell apart what began together.
+    # A fold comes after the last span of its kind that is shown. Ids break ties.
     span = item.nodes[-1].span if isinstance(item, Fold) else item.span
     return span.start, span.span_id

@@ -1,4 +1,4 @@
-"""Which trace store a local facility runs, and how it is told where to listen and what to keep."""
+"""The trace store that a local facility runs: its choice, ports, data and limits."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_payload_that_is_published_again_leaves_the_one_in_use(tmp_path, monke
 
 
 def test_a_directory_is_never_changed_in_place(tmp_path):
-    """Neither a payload that may be in use nor somebody's files; an empty directory is taken."""
+    """A payload in use and other files are left alone; an empty directory is replaced."""
     target = tmp_path / "payload"
     payloads.build(target)
     before = content(target)
