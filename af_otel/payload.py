@@ -2,7 +2,7 @@
 
 A payload is `sitecustomize.py` and `af_otel_boot.py` at its head, and under `af_otel_lib/` pure
 Python: OpenTelemetry's API and SDK, the OTLP JSON exporter, and ours. It is made from the packages
-installed beside this one, the same bytes from the same versions.
+installed beside this one, the same bytes from the same versions (see `vendoring`).
 """
 
 from __future__ import annotations
@@ -14,59 +14,19 @@ import os
 import sys
 import tempfile
 import zipfile
-from importlib import metadata, util
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
+from af_otel.vendoring import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-LIB = "af_otel_lib"
 # A ConfigMap holds 1 MiB, its names included.
 CONFIGMAP_LIMIT = 1024 * 1024
-
-_THIRD_PARTY = (
-    "opentelemetry-api",
-    "opentelemetry-sdk",
-    "opentelemetry-semantic-conventions",
-    "opentelemetry-exporter-http-transport",
-    "opentelemetry-exporter-otlp-common",
-    "opentelemetry-exporter-otlp-json-common",
-    "opentelemetry-exporter-otlp-json-http",
-    "opentelemetry-proto-json",
-    "urllib3",
-    "typing_extensions",
-)
-# Distribution, package, and the modules of it that a traced process loads (all where there are
-# none).
-_OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("af-otel", "af_otel", ("__init__.py", "py.typed", "metrics", "runtime")),
-    ("af-otel-semconv", "af_otel_semconv", ()),
-    ("af-otel-instrumentation-jupyterhub", "af_otel_instrumentation.jupyterhub", ()),
-    ("af-otel-instrumentation-jupyter-server", "af_otel_instrumentation.jupyter_server", ()),
-    ("af-otel-instrumentation-ipykernel", "af_otel_instrumentation.ipykernel", ()),
-    ("af-otel-instrumentation-dask", "af_otel_instrumentation.dask", ()),
-    ("af-otel-instrumentation-coffea", "af_otel_instrumentation.coffea", ()),
-)
-# `instrumentor.py` is the door for `opentelemetry-instrument` and needs its package.
-_LEFT_OUT = {"__pycache__", "instrumentor.py"}
-# Of the semantic conventions' thousand generated names the SDK reads these; the rest is half the
-# payload.
-_SEMCONV = "opentelemetry/semconv/"
-_SEMCONV_KEPT = (
-    "opentelemetry/semconv/__init__.py",
-    "opentelemetry/semconv/py.typed",
-    "opentelemetry/semconv/version",
-    "opentelemetry/semconv/schemas.py",
-    "opentelemetry/semconv/attributes/",
-    "opentelemetry/semconv/resource/",
-    "opentelemetry/semconv/_incubating/attributes/otel_attributes.py",
-    "opentelemetry/semconv/_incubating/metrics/otel_metrics.py",
-)
 
 
 def publish(target: Path) -> Path:
@@ -95,11 +55,11 @@ def publish(target: Path) -> Path:
         _refuse_used(target)
     elif target.exists() and not _is_payload(target):
         raise _no_payload(target)
-    files = _files()
-    directory = target.with_name(f"{target.name}.{_digest(files)}")
+    parts = files()
+    directory = target.with_name(f"{target.name}.{_digest(parts)}")
     try:
         if not directory.exists():
-            _write(directory, files)
+            _write(directory, parts)
         if target.is_dir() and not target.is_symlink():
             target.rmdir()
         link = target.with_name(f".{target.name}.{os.getpid()}")
@@ -126,7 +86,7 @@ def build(target: Path) -> Path:
     """
     _refuse_used(target)
     try:
-        _write(target, _files())
+        _write(target, files())
     except OSError as error:
         raise _cannot_write(error, target) from error
     return target
@@ -162,20 +122,20 @@ def _cannot_write(error: OSError, target: Path) -> AfOtelError:
     )
 
 
-def _write(target: Path, files: Mapping[str, bytes]) -> None:
+def _write(target: Path, parts: Mapping[str, bytes]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         fresh = Path(scratch) / "payload"
-        for name, content in files.items():
+        for name, content in parts.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         fresh.rename(target)
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def _digest(parts: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    for name, content in files.items():
+    for name, content in parts.items():
         digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:12]
 
@@ -186,15 +146,10 @@ def archive() -> bytes:
     """
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
-        files = _files()
-        # zipimport knows a namespace package (`opentelemetry` is one) by its directory's own entry.
-        folders = {f"{parent}/": b"" for name in files for parent in PurePosixPath(name).parents}
-        for name, content in sorted((folders | files).items()):
-            if name == "./":
-                continue
+        for name, content in files().items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o755 if entry.is_dir() else 0o644) << 16
+            entry.external_attr = 0o644 << 16
             entry.create_system = 3  # Unix, on whatever this runs
             package.writestr(entry, content)
     return buffer.getvalue()
@@ -237,7 +192,7 @@ def cached() -> Path:
 
     It lies in the user's cache by the hash of its content, so that two versions do not meet.
     """
-    tag = f"{_digest(_files())}-{sys.implementation.cache_tag}"
+    tag = f"{_digest(files())}-{sys.implementation.cache_tag}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = home / "af-otel" / "payload" / tag
     if not _is_payload(target):
@@ -286,62 +241,3 @@ def _list(target: Path) -> list[str]:
             where=str(target),
             hint="name a directory that you may read and write",
         ) from error
-
-
-def _files() -> dict[str, bytes]:
-    """Return the payload's files by their path, in order."""
-    found = dict(_heads())
-    for name in _THIRD_PARTY:
-        found.update(_third_party(name))
-    for name, package, kept in _OURS:
-        found.update(_ours(name, package, kept))
-    return dict(sorted(found.items()))
-
-
-def _heads() -> Iterator[tuple[str, bytes]]:
-    site = Path(__file__).parent / "bootstrap" / "site"
-    for path in site.glob("*.py"):
-        yield path.name, path.read_bytes()
-
-
-def _third_party(name: str) -> Iterator[tuple[str, bytes]]:
-    distribution = metadata.distribution(name)
-    for file in distribution.files or ():
-        path = file.as_posix()
-        if ".dist-info/" in path:
-            kept = "/licenses/" in path or path.endswith("entry_points.txt")
-        else:
-            kept = file.suffix in {".py", ".typed"} or path.endswith("/py.typed")
-            kept = kept and not path.startswith("..") and "/contrib/emscripten/" not in path
-        if path.startswith(_SEMCONV):
-            kept = kept and path.startswith(_SEMCONV_KEPT)
-        if kept and "__pycache__" not in path:
-            yield f"{LIB}/{path}", Path(str(file.locate())).read_bytes()
-    yield _dist_info(name, distribution.version)
-
-
-def _ours(name: str, package: str, kept: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    spec = util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise AfOtelError(
-            f"`{name}` is not installed, so the payload would lack it",
-            where=sys.prefix,
-            hint=f"pip install {name}",
-        )
-    root = Path(spec.origin).parent
-    for path in root.rglob("*"):
-        inside = path.relative_to(root)
-        if path.is_file() and not _LEFT_OUT & set(inside.parts) and path.suffix != ".pyc":
-            if kept and inside.parts[0] not in kept:
-                continue
-            yield f"{LIB}/{package.replace('.', '/')}/{inside.as_posix()}", path.read_bytes()
-    yield _dist_info(name, metadata.version(name))
-
-
-def _dist_info(name: str, version: str) -> tuple[str, bytes]:
-    """Return what `importlib.metadata` needs to know a distribution, without its page-long
-    description.
-    """
-    folder = f"{name.replace('-', '_')}-{version}.dist-info"
-    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    return f"{LIB}/{folder}/METADATA", text.encode()

@@ -5,20 +5,18 @@ what does not fit is left untraced, and nobody would know why.
 from __future__ import annotations
 
 import importlib
-import runpy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-import af_otel
 from af_otel.checks import _look, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
 from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.objects.injection import excludes
+from af_otel.runtime._bridge import SUPPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,26 +130,23 @@ def libraries_are_supported(context: Context) -> Found:
                 )
 
 
-@check("Pods and images", "Do OpenTelemetry packages in the images fit ours?")
+@check("Pods and images", "Do spans of the images' own OpenTelemetry reach the Collector?")
 def opentelemetry_fits(context: Context) -> Found:
-    """What an image brings is used instead of ours, so it must be within the range we work with."""
+    """af-otel has one of its own; what users record with the image's is exported as well."""
     yield from _unseen(context)
-    fits = _fits()
+    (text,) = SUPPORTS
+    wanted = Requirement(text)
     for view in _seen(context):
         template = view.template
-        for name, have in (view.python.get("versions") or {}).items():
-            if name not in fits or not _numbers(have):
-                continue
-            first, end = fits[name]
-            if first <= _numbers(have) < end:
-                continue
-            wanted = f">={_dotted(first)},<{_dotted(end)}"
+        have = (view.python.get("versions") or {}).get(wanted.name)
+        if have is not None and not _within(have, wanted):
             yield Finding(
-                "blocks" if template.place.role == "hub" else "warns",
-                f"`{name}` {have} of image `{template.image}` does not fit: needed is `{wanted}`",
+                "warns",
+                f"`{wanted.name}` {have} of image `{template.image}` is not supported: "
+                f"`{wanted.specifier}`",
                 f"{template.role} ({template.where})",
-                "Every process there runs untraced: a second version beside it could break it",
-                f"# in the image\npip install '{name}{wanted}'",
+                "All is traced but the spans and metrics that users record with it",
+                f"# in the image\npip install '{text}'",
             )
 
 
@@ -171,7 +166,7 @@ def own_sitecustomize_is_chained(context: Context) -> Found:
                 "warns" if traces else "info",
                 f"Image `{template.image}` has a `{name}` of its own, which imports {listed}",
                 f"`{custom['path']}` ({template.role})",
-                "It sets up OpenTelemetry by itself, it seems: what it sets first is used"
+                "It seems to set up OpenTelemetry itself, which goes on beside ours"
                 if traces
                 else "af-otel runs it as it would have been run; nothing is lost",
             )
@@ -218,26 +213,8 @@ def _names(env: Any) -> list[str]:
     return list(env) if isinstance(env, dict) else []
 
 
-def _fits() -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The ranges that an injected process goes by; its file is run, not imported, as it is no part
-    of this package there.
-    """
-    boot = Path(af_otel.__file__).parent / "bootstrap" / "site" / "af_otel_boot.py"
-    fits: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = runpy.run_path(str(boot))["FITS"]
-    return fits
-
-
 def _within(have: str, wanted: Requirement) -> bool:
     try:
         return wanted.specifier.contains(Version(have), prereleases=True)
     except InvalidVersion:
         return True
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.split(".")[:2]
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

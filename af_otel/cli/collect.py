@@ -37,12 +37,13 @@ def collect(
 
     from af_otel.metrics._collectors import Schedule
     from af_otel.runtime._sdk import load
+    from af_otel.runtime._sender import Sender
 
     collectors = [one for file in files for one in _collectors(file)]
     _without_doubles(collectors)
     # Where in a thread's code a number was left out is no help.
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
-    providers = load(services.COLLECT, "collect")
+    providers = load(services.COLLECT, "collect", Sender())
     schedule = Schedule(collectors, providers.meters.get_meter(__name__), _say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

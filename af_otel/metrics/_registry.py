@@ -126,8 +126,8 @@ def connect() -> None:
     if _connected:
         return
     _connected = True
-    boot = sys.modules.get("af_otel_boot")
-    if boot is None or boot.role is None or boot.misfits:
+    boot = sys.modules.get("_af_otel_boot")
+    if boot is None or boot.role is None:
         warn(
             "nothing listens",
             "this process is not instrumented, so its numbers go nowhere; start it with "
@@ -139,7 +139,7 @@ def connect() -> None:
 
     _producers.known.append(Producer(_instruments, points))
     # The SDK sends nothing as long as it has nothing of its own.
-    meters(boot.role).get_meter(__name__).create_observable_gauge(
+    meters(boot.role).get_meter("af_otel.metrics._registry").create_observable_gauge(
         "user.metrics",
         callbacks=[lambda _options: [Observation(len(_instruments))]],
         unit="{metric}",

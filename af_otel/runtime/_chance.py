@@ -7,18 +7,20 @@ import os
 import random
 from contextlib import suppress
 
+from af_otel.runtime._packages import OPENTELEMETRY
+
 _own = random.Random()  # noqa: S311 - no secrets are made of it
 os.register_at_fork(after_in_child=_own.seed)
 
 # Where OpenTelemetry draws, by which name it has that in its module, and what it gets instead.
 _DRAWERS = (
-    ("opentelemetry.sdk.trace.id_generator", "random", _own),
+    ("sdk.trace.id_generator", "random", _own),
     (
-        "opentelemetry.sdk.metrics._internal.exemplar.exemplar_reservoir",
+        "sdk.metrics._internal.exemplar.exemplar_reservoir",
         "randrange",
         _own.randrange,
     ),
-    ("opentelemetry.exporter.otlp.common.http", "random", _own),
+    ("exporter.otlp.common.http", "random", _own),
 )
 
 
@@ -31,6 +33,6 @@ def use_our_own() -> None:
     for module, name, drawn in _DRAWERS:
         # Not public names: a later SDK of the environment may have others, and then draws as ever.
         with suppress(ImportError):
-            place = importlib.import_module(module)
+            place = importlib.import_module(f"{OPENTELEMETRY}.{module}")
             if hasattr(place, name):
                 setattr(place, name, drawn)

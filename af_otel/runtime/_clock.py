@@ -13,6 +13,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from af_otel.runtime._packages import OPENTELEMETRY
+
 # Not functions of `time` themselves, which freezegun finds in a module by their identity.
 monotonic = partial(time.monotonic)
 perf_counter = partial(time.perf_counter)
@@ -60,16 +62,15 @@ class _Time:
 
 # Modules of OpenTelemetry that read clocks, and the names by which they have them.
 _READERS = (
-    ("opentelemetry.sdk.trace", ("time_ns",)),
-    ("opentelemetry.sdk._shared_internal", ("time",)),
-    ("opentelemetry.sdk.metrics._internal", ("time_ns",)),
-    ("opentelemetry.sdk.metrics._internal.export", ("time_ns", "perf_counter")),
-    ("opentelemetry.sdk.metrics._internal.instrument", ("time_ns",)),
-    ("opentelemetry.sdk.metrics._internal.measurement_consumer", ("time_ns",)),
-    ("opentelemetry.sdk.metrics._internal.metric_reader_storage", ("time_ns",)),
-    ("opentelemetry.sdk.metrics._internal._view_instrument_match", ("time_ns",)),
-    ("opentelemetry.exporter.otlp.common.http", ("time",)),
-    ("opentelemetry.exporter.otlp.common._exporter_metrics", ("perf_counter",)),
+    ("sdk.trace", ("time_ns",)),
+    ("sdk.metrics._internal", ("time_ns",)),
+    ("sdk.metrics._internal.export", ("perf_counter",)),
+    ("sdk.metrics._internal.instrument", ("time_ns",)),
+    ("sdk.metrics._internal.measurement_consumer", ("time_ns",)),
+    ("sdk.metrics._internal.metric_reader_storage", ("time_ns",)),
+    ("sdk.metrics._internal._view_instrument_match", ("time_ns",)),
+    ("exporter.otlp.common.http", ("time",)),
+    ("exporter.otlp.common._exporter_metrics", ("perf_counter",)),
 )
 _OURS = {"time": _Time(), "time_ns": time_ns, "perf_counter": perf_counter}
 
@@ -79,7 +80,7 @@ def use_our_own() -> None:
     for module, names in _READERS:
         # Private names: a later SDK may have others, and then reads what it always did.
         with suppress(ImportError):
-            reader = importlib.import_module(module)
+            reader = importlib.import_module(f"{OPENTELEMETRY}.{module}")
             for name in names:
                 if hasattr(reader, name):
                     setattr(reader, name, _OURS[name])

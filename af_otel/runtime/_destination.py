@@ -14,8 +14,8 @@ from af_otel.runtime._variables import choice, first, seconds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-JSON = "http/json"
-PROTOBUF = "http/protobuf"
+# A receiver of OTLP over HTTP takes both, so JSON is sent in either case.
+_PROTOCOLS = ("http/json", "http/protobuf")
 Signal = Literal["traces", "metrics"]
 
 
@@ -40,7 +40,6 @@ class Destination:
     signal: Signal
     own: bool
     exporter: str
-    protocol: str
     timeout: float
     endpoint: str
     headers: Mapping[str, str]
@@ -58,12 +57,12 @@ class Destination:
             ours = _ours(signal, setting)
             return ours if own else (*ours, *_theirs(signal, setting))
 
+        choice(*names("PROTOCOL"), default=_PROTOCOLS[0], known=_PROTOCOLS)
         compressions = ("none", "gzip", "deflate")
         return cls(
             signal=signal,
             own=own,
             exporter=_exporter(signal, own=own, endpoint=first(*names("ENDPOINT"))),
-            protocol=choice(*names("PROTOCOL"), default=JSON, known=(JSON, PROTOBUF)),
             timeout=seconds(*names("TIMEOUT"), default=10),
             endpoint=_endpoint(signal),
             headers=parse_env_headers(first(*_ours(signal, "HEADERS"))[1], liberal=True),

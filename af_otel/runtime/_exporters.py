@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.exporter.otlp.common.http import Compression
+from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import (
     Counter,
     Histogram,
@@ -18,25 +18,11 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
 
-from af_otel.runtime._destination import JSON, PROTOBUF
-from af_otel.runtime._log import say
+from af_otel.runtime._transport import StandardTransport
 
 if TYPE_CHECKING:
     from af_otel.runtime._destination import Destination
 
-# Module and class of each signal's exporter, which have the same names for both protocols.
-_CLASSES = {
-    "traces": ("trace_exporter", "OTLPSpanExporter"),
-    "metrics": ("metric_exporter", "OTLPMetricExporter"),
-}
-_PACKAGES = {
-    JSON: "opentelemetry.exporter.otlp.json.http",
-    PROTOBUF: "opentelemetry.exporter.otlp.proto.http",
-}
-_TRANSPORTS = {
-    JSON: ("opentelemetry.exporter.http.transport._urllib3", "Urllib3HTTPTransport"),
-    PROTOBUF: ("opentelemetry.exporter.http.transport._requests", "RequestsHTTPTransport"),
-}
 _INSTRUMENTS = (
     Counter,
     Histogram,
@@ -50,21 +36,15 @@ _STANDARD = {"content-type", "content-encoding", "user-agent"}
 
 
 def otlp(destination: Destination) -> Any:
-    """Return an OTLP exporter; JSON's if the environment does not have protobuf's."""
-    module, name = _CLASSES[destination.signal]
-    protocol = destination.protocol
-    if protocol == PROTOBUF:
-        with suppress(ImportError):
-            exporter = getattr(import_module(f"{_PACKAGES[PROTOBUF]}.{module}"), name)
-            return _made(exporter, PROTOBUF, destination)
-        say(
-            f"the protocol {PROTOBUF} needs opentelemetry-exporter-otlp-proto-http, "
-            f"which this environment does not have; {JSON} is used"
-        )
-    return _made(getattr(import_module(f"{_PACKAGES[JSON]}.{module}"), name), JSON, destination)
+    """Return an exporter of OTLP/JSON over HTTP, which tries once."""
+    exporter = _exporter(destination)
+    # It would wait between its retries, and all else of the sender's thread with it.
+    exporter._client._shutdown_event.set()  # noqa: SLF001
+    return exporter
 
 
-def _made(exporter: Any, protocol: str, destination: Destination) -> Any:
+def _exporter(destination: Destination) -> Any:
+    exporter: Any = OTLPSpanExporter if destination.signal == "traces" else OTLPMetricExporter
     arguments: dict[str, Any] = {
         "timeout": destination.timeout,
         "endpoint": destination.endpoint or None,
@@ -84,15 +64,14 @@ def _made(exporter: Any, protocol: str, destination: Destination) -> Any:
             "preferred_aggregation": {Histogram: ExplicitBucketHistogramAggregation()},
         }
     # The exporter's own transport would take the certificates of `OTEL_EXPORTER_OTLP_*`.
-    made = exporter(**arguments, _transport=_transport(protocol, destination))
+    made = exporter(**arguments, _transport=_transport(destination))
     _drop_foreign_headers(made, destination)
     return made
 
 
-def _transport(protocol: str, destination: Destination) -> Any:
-    module, name = _TRANSPORTS[protocol]
+def _transport(destination: Destination) -> StandardTransport:
     certificate, key = destination.client_certificate, destination.client_key
-    return getattr(import_module(module), name)(
+    return StandardTransport(
         verify=destination.certificate or True,
         cert=(certificate, key) if certificate and key else certificate or None,
     )

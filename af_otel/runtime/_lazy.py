@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from af_otel_semconv import services
@@ -13,11 +14,12 @@ from opentelemetry.metrics import Meter, MeterProvider
 from opentelemetry.metrics._internal import _ProxyMeterProvider  # made for just this: late set-up
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
-from af_otel.runtime import _exit, _threads
+from af_otel.runtime import _clock, _exit
 from af_otel.runtime._log import one_line_each, say
+from af_otel.runtime._sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from af_otel.runtime._sdk import Providers
 
@@ -48,12 +50,17 @@ class Loader:
         self.role = role
         self.meters = _ProxyMeterProvider()
         self.providers: Providers | None = None
-        self._loading = False
-        self._begun = threading.Lock()
-        self._wanted = threading.Event()
-        self._done = threading.Event()
-        self._late = False
+        self._sender = Sender()
+        self._sender.add(self)
+        self._service = services.DASK_CLIENT
         self._forks = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._begun = threading.Lock()
+        self._done = threading.Event()
+        self._at: float | None = None  # when to load
+        self._late = False
 
     def begin(self, scope: str) -> None:
         """Start loading, at the first call; the scope's name tells what this process makes."""
@@ -61,29 +68,19 @@ class Loader:
             return
         if scope == _KERNEL:
             self.role = "kernel"
-        service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
+        self._service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
             scope.rpartition(".")[2], services.DASK_CLIENT
         )
-        if trace._TRACER_PROVIDER is None:  # noqa: SLF001 - asking for it may load one by a setting
-            # The user's own tracers wait for the SDK as ours do. Not by `set_tracer_provider`, as
-            # that can be called once, by the user.
-            trace._TRACER_PROVIDER = LazyTracerProvider(self)  # noqa: SLF001
-        atexit.register(self.finish)
-        _exit.of_multiprocessing(self.finish)
+        atexit.register(self.shutdown)
+        _exit.of_multiprocessing(self.shutdown)
         _exit.before_threads_end(self._settle)
         if not self._forks:
             # Called before those that `concurrent.futures` and `logging`, imported above, have
             # registered: they take locks that a load needs.
             os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
             self._forks = True
-        try:
-            _threads.start(
-                threading.Thread(
-                    target=self._load, args=(service,), name="af-otel-start", daemon=True
-                )
-            )
-        except RuntimeError:  # the interpreter is on its way out
-            self._done.set()
+        self._at = _clock.monotonic() + HOLD.get(self.role, 0)
+        self._sender.wake()
 
     def wait(self) -> Providers | None:
         """Return the providers; None when they could not be loaded, or not in time.
@@ -91,60 +88,65 @@ class Loader:
         That is waited for once: on a disk that hangs each span would.
         """
         if not self._done.is_set() and not self._late:
-            self._wanted.set()
+            self._at = 0.0
+            self._sender.wake()
             self._late = not self._done.wait(WAIT)
         return self.providers
 
     def _settle(self) -> None:
         """Load to the end as long as threads can be started: what was recorded waits for it."""
-        if self._loading:
+        if self._at == 0.0:
             self.wait()
+        self._sender.stay()
 
-    def finish(self) -> None:
+    def shutdown(self) -> None:
         """Send what is queued and stop, within the bound that the settings give.
 
         Where the SDK is still held back, nothing was recorded yet, and it stays so.
         """
-        providers = self.wait() if self._loading else None
-        if providers is not None:
-            providers.shutdown()
+        if self._at == 0.0:
+            self.wait()
+        if self.providers is not None:
+            self.providers.shutdown()
 
-    def _load(self, service: str) -> None:
-        self._wanted.wait(HOLD.get(self.role, 0))
-        self._loading = True
+    def due(self) -> float | None:
+        """Return when to load."""
+        return None if self._done.is_set() else self._at
+
+    def run(self) -> None:
+        """Load."""
+        self._at = 0.0
         try:
             with one_line_each():
                 from af_otel.runtime._sdk import load
 
-                present = trace._TRACER_PROVIDER  # noqa: SLF001
-                if isinstance(present, LazyTracerProvider):
-                    present = None
-                with _threads.restarted_in_children():
-                    self.providers = load(service, self.role, present)
+                self.providers = load(self._service, self.role, self._sender)
                 self.meters.on_set_meter_provider(self.providers.meters)
         except Exception as error:
-            if isinstance(trace._TRACER_PROVIDER, LazyTracerProvider):  # noqa: SLF001
-                trace._TRACER_PROVIDER = None  # noqa: SLF001
             if not _ending():
                 say(f"this process runs untraced: {type(error).__name__}: {error}".rstrip(": "))
         finally:
             self._done.set()
 
+    def finish(self) -> None:
+        """Do nothing: `shutdown` has waited for a load that had begun."""
+
+    def forked(self) -> None:
+        """Load again in a child that was forked before the end of a load."""
+        if not self._done.is_set():
+            self._reset()
+
     def _before_fork(self) -> None:
         """Let a load come to its end: a child would wait for its imports' locks for ever."""
-        if self._begun.locked():
+        if self._at == 0.0:
             self.wait()
 
     def _after_fork(self) -> None:
-        """Load anew in a child, where that did not end in time: the thread is not in it."""
-        if not self._done.is_set():
-            self._begun, self._loading, self._late = threading.Lock(), False, False
-            self._wanted, self._done = threading.Event(), threading.Event()
-        _exit.of_multiprocessing(self.finish)
+        _exit.of_multiprocessing(self.shutdown)
 
 
 def _ending() -> bool:
-    """Tell whether the interpreter is on its way out; a pool then takes no work, and we use one."""
+    """Return whether the interpreter is on its way out."""
     return getattr(threading, "_SHUTTING_DOWN", False)
 
 
@@ -183,6 +185,11 @@ class _LazyTracer(trace.Tracer):
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:
         with self._real().start_as_current_span(*args, **kwargs) as span:
             yield span
+
+    def __reduce__(self) -> tuple[Callable[..., trace.Tracer], tuple[Any, ...]]:
+        # Users see this one where our OpenTelemetry is exposed to them, and pickle it.
+        args, kwargs = self._args
+        return partial(trace.get_tracer, **kwargs), args
 
 
 class LazyMeterProvider(MeterProvider):

@@ -8,23 +8,18 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from af_otel.runtime._packages import INSTRUMENTATIONS, OPENTELEMETRY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What these log is said by us, once and in one line. Unconfigured logging would print it into
 # whatever cell runs at that moment.
 _LOGGERS = (
-    "opentelemetry.exporter.otlp",
-    "opentelemetry.exporter.http",
-    "opentelemetry.sdk._shared_internal",
-    "opentelemetry.sdk.metrics._internal.export",
+    "exporter.otlp",
+    "exporter.http",
+    "sdk.metrics._internal.export",
 )
-
-# Below them, and below much that is the user's: each request is logged there for who debugs.
-_TRANSPORT = "urllib3.connectionpool"
-
-# The parent of all loggers of our instrumentations.
-_INSTRUMENTATIONS = "af_otel_instrumentation"
 
 _said: set[str] = set()
 
@@ -34,7 +29,7 @@ def say(line: str) -> None:
     if line in _said or len(_said) > 100:  # noqa: PLR2004
         return
     _said.add(line)
-    boot = sys.modules.get("af_otel_boot")
+    boot = sys.modules.get("_af_otel_boot")
     if boot is not None:
         boot.say(line)
     elif sys.__stderr__ is not None:  # `af-otel collect`, which an operator runs
@@ -48,10 +43,10 @@ def keep_from_the_users_handlers() -> None:
 
     Users configure logging: a root handler prints into the cell that runs.
     """
-    boot = sys.modules.get("af_otel_boot")
+    boot = sys.modules.get("_af_otel_boot")
     if boot is None or boot.operated():
         return
-    logger = logging.getLogger(_INSTRUMENTATIONS)
+    logger = logging.getLogger(INSTRUMENTATIONS)
     if _says not in logger.handlers:
         logger.addHandler(_says)
         logger.propagate = False
@@ -60,21 +55,14 @@ def keep_from_the_users_handlers() -> None:
 def quieten_exporters() -> None:
     """Keep the exporters' own reports of a Collector that is away out of the user's sight."""
     for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
-    logging.getLogger(_TRANSPORT).addFilter(_is_the_users)
-
-
-def _is_the_users(_record: logging.LogRecord) -> bool:
-    """Whether this is not logged within an export, which the SDK says in its context."""
-    from opentelemetry import context  # reads a setting: not before `one_line_each`
-
-    return not context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001
+        logger = logging.getLogger(f"{OPENTELEMETRY}.{name}")
+        # Not by a handler: a record asks for the name of the sender's thread, which `threading`
+        # then lists.
+        logger.setLevel(logging.CRITICAL + 1)
 
 
 # What reads the headers' setting; it quotes what it cannot read, which is somebody's token.
-_QUOTES_HEADERS = "opentelemetry.util.re"
+_QUOTES_HEADERS = f"{OPENTELEMETRY}.util.re"
 # A setting that is quoted may be as long as the environment.
 _LONGEST = 500
 
@@ -98,7 +86,7 @@ def one_line_each() -> Iterator[None]:
     It is of settings that cannot be used; a kernel's unconfigured logging would show it in a cell.
     """
     global _within  # noqa: PLW0603 - the loader's thread and the main one may overlap
-    logger = logging.getLogger("opentelemetry")
+    logger = logging.getLogger(OPENTELEMETRY)
     with _lock:
         _within += 1
         logger.addHandler(_says)

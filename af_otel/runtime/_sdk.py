@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from importlib import metadata
+import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from af_otel_semconv import services
-from opentelemetry import baggage, metrics, propagate, trace
+from opentelemetry import baggage, propagate
 from opentelemetry.sdk import metrics as sdk_metrics
-from opentelemetry.sdk.metrics.export import (
-    ConsoleMetricExporter,
-    MetricReader,
-)
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    ConsoleSpanExporter,
-    SpanExporter,
-    SpanExportResult,
-)
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
+from opentelemetry.sdk.version import __version__
 
 from af_otel.runtime import _chance, _clock, _privacy
 from af_otel.runtime._exporters import otlp
@@ -30,62 +22,56 @@ from af_otel.runtime._log import one_line_each, quieten_exporters, say
 from af_otel.runtime._merging import Merging
 from af_otel.runtime._reader import Reader, in_child
 from af_otel.runtime._settings import Settings
-from af_otel.runtime._spans import PendingSpans, SessionAttributes
+from af_otel.runtime._spans import PendingSpans, SessionAttributes, SpanQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from opentelemetry.metrics import MeterProvider as MeterProviderAPI
+    from collections.abc import Sequence
 
     from af_otel.runtime._destination import Destination
+    from af_otel.runtime._sender import Sender
 
-# The distribution whose version is `service.version`, by role.
-_VERSIONS = {
+# The module whose version is `service.version`, by role.
+_HOSTS = {
     "hub": "jupyterhub",
-    "server": "jupyter-server",
+    "server": "jupyter_server",
     "kernel": "ipykernel",
-    "dask-gateway": "dask-gateway-server",
-    "collect": "af-otel",
+    "dask-gateway": "dask_gateway_server",
+    "collect": "af_otel",
 }
 
 
 class Providers:
-    """The providers of this process, ours or those that were there before.
+    """The providers of this process.
 
     Attributes
     ----------
     traces, meters
         What instrumentations make spans and measurements with.
-    flush_timeout
-        Milliseconds that `shutdown` takes at most.
     """
 
     def __init__(
         self,
-        traces: trace.TracerProvider,
-        meters: MeterProviderAPI,
-        ends: Sequence[Callable[..., object]] = (),
-        flush_timeout: int = 0,
+        traces: TracerProvider,
+        meters: sdk_metrics.MeterProvider,
+        sender: Sender,
+        exporters: Sequence[_Otlp],
+        flush_timeout: int,
     ) -> None:
         self.traces = traces
         self.meters = meters
-        self._ends = ends
-        self.flush_timeout = flush_timeout
+        self._sender = sender
+        self._exporters = exporters
+        self._flush_timeout = flush_timeout / 1000
 
     def shutdown(self) -> None:
-        """Send what is queued, for as long as the settings allow, and stop.
-
-        The parts export on threads of their own: from 3.12 on, none can be started any more here.
-        """
-        until = _clock.monotonic() + self.flush_timeout / 1000
-        ends, self._ends = self._ends, ()
-        for end in ends:
-            with suppress(Exception):
-                end(timeout_millis=max(0.0, until - _clock.monotonic()) * 1000)
+        """Send what is queued, for as long as the settings allow, and stop."""
+        for exporter in self._exporters:
+            exporter.hurry(self._flush_timeout)
+        self._sender.finish(self._flush_timeout)
 
 
-def load(service: str, role: str, present: trace.TracerProvider | None = None) -> Providers:
-    """Make the providers, set them as the global ones, and return them.
+def load(service: str, role: str, sender: Sender) -> Providers:
+    """Make the providers and return them; they are not set as the global ones.
 
     Parameters
     ----------
@@ -93,40 +79,36 @@ def load(service: str, role: str, present: trace.TracerProvider | None = None) -
         `service.name` of this process, unless the environment sets one.
     role
         As the bootstrap has it.
-    present
-        The tracer provider that the process has already, which is used as it is; as is a meter
-        provider that is there.
+    sender
+        Exports what they record.
     """
     settings = Settings()
     quieten_exporters()
     _chance.use_our_own()
     _clock.use_our_own()
     resource = _resource(settings, service, role)
-    ends: list[Callable[..., object]] = []
-
-    traces = present
-    if traces is None:
-        traces, ends = _traces(settings, resource, role)
-        trace._TRACER_PROVIDER = traces  # noqa: SLF001
-    meters = metrics._internal._METER_PROVIDER  # noqa: SLF001 - asking may load one by a setting
-    if meters is None:
-        meters, more = _meters(settings, resource)
-        ends += more
-        metrics._internal._METER_PROVIDER = meters  # noqa: SLF001
-        metrics._internal._PROXY_METER_PROVIDER.on_set_meter_provider(meters)  # noqa: SLF001
-    return Providers(traces, meters, ends, settings.flush_timeout)
+    exporters: list[_Otlp] = []
+    traces = _traces(settings, resource, role, sender, exporters)
+    meters = _meters(settings, resource, sender, exporters)
+    return Providers(traces, meters, sender, exporters, settings.flush_timeout)
 
 
 def _resource(settings: Settings, service: str, role: str) -> Resource:
     """Return the resource: `OTEL_*` is overridden by `AF_OTEL_*`, and both by the instance's id."""
-    given = Resource.create(settings.resource).attributes
-    attributes: dict[str, str] = {**settings.resource, "service.instance.id": str(uuid4())}
-    if str(given.get("service.name", "unknown_service")).startswith("unknown_service"):
-        attributes["service.name"] = service
-    if "service.version" not in given:
-        with suppress(metadata.PackageNotFoundError):
-            attributes["service.version"] = metadata.version(_VERSIONS.get(role, "distributed"))
-    return Resource.create(attributes)
+    # Not by `Resource.create`, which has detectors run on threads.
+    found = Resource(
+        {
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": "opentelemetry",
+            "telemetry.sdk.version": __version__,
+        }
+    ).merge(OTELResourceDetector().detect())
+    attributes = {"service.name": service, **found.attributes, **settings.resource}
+    host = sys.modules.get(_HOSTS.get(role, "distributed"))
+    if version := getattr(host, "__version__", None):
+        attributes.setdefault("service.version", str(version))
+    attributes["service.instance.id"] = str(uuid4())
+    return Resource(attributes)
 
 
 def _sampler(settings: Settings) -> sampling.Sampler | None:
@@ -144,59 +126,52 @@ def _sampler(settings: Settings) -> sampling.Sampler | None:
 
 
 def _traces(
-    settings: Settings, resource: Resource, role: str
-) -> tuple[TracerProvider, list[Callable[..., object]]]:
+    settings: Settings, resource: Resource, role: str, sender: Sender, exporters: list[_Otlp]
+) -> TracerProvider:
     provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
     if settings.traces.exporter == "none":
-        return provider, []
-    console = settings.traces.exporter == "console"
-    exporter: Any = ConsoleSpanExporter() if console else _Otlp(settings.traces)
-    hurry = [] if console else [exporter.hurry]
-    batches = BatchSpanProcessor(
-        PrivateSpanExporter(exporter, texts=settings.exception_texts),
-        max_queue_size=settings.queue_size,
-        schedule_delay_millis=settings.schedule_delay,
-        max_export_batch_size=min(settings.batch_size, settings.queue_size),
+        return provider
+    exporter: Any = ConsoleSpanExporter()
+    if settings.traces.exporter != "console":
+        exporter = _Otlp(settings.traces)
+        exporters.append(exporter)
+    queue = SpanQueue(
+        sender,
+        PrivateSpanExporter(exporter, texts=settings.exception_texts).export,
+        delay=settings.schedule_delay / 1000,
+        batch=settings.batch_size,
+        limit=settings.queue_size,
     )
-    pending = PendingSpans(batches.on_end, after=settings.pending_after / 1000)
-    provider.add_span_processor(pending)
-    provider.add_span_processor(batches)
-    return provider, [*hurry, _Spans(pending, batches).shutdown]
-
-
-class _Spans:
-    """The end of the traces: first the markers of what is open, then the queue."""
-
-    def __init__(self, pending: PendingSpans, batches: BatchSpanProcessor) -> None:
-        self.pending = pending
-        self.batches = batches
-
-    def shutdown(self, timeout_millis: float) -> None:
-        self.pending.shutdown()
-        self.batches._batch_processor.shutdown(int(timeout_millis))  # noqa: SLF001
+    pending = PendingSpans(sender, queue.on_end, after=settings.pending_after / 1000)
+    # Markers go into the queue, so they are made before it is finished.
+    for job in (pending, queue):
+        provider.add_span_processor(job)
+        sender.add(job)
+    return provider
 
 
 def _meters(
-    settings: Settings, resource: Resource
-) -> tuple[sdk_metrics.MeterProvider, list[Callable[..., object]]]:
-    readers: list[MetricReader] = []
-    hurry: list[Callable[..., object]] = []
-    if settings.metrics.exporter != "none":
-        console = settings.metrics.exporter == "console"
-        exporter: Any = ConsoleMetricExporter() if console else _Otlp(settings.metrics)
-        hurry = [] if console else [exporter.hurry]
-        readers.append(
-            Reader(
-                Merging(exporter, resource),
-                settings.metric_interval,
-                settings.metric_timeout,
-                # A nanny, which also is multiprocessing's parent, ends its worker in order.
-                short=in_child() and resource.attributes["service.name"] != services.DASK_WORKER,
-            )
-        )
-    provider = sdk_metrics.MeterProvider(readers, resource=resource, shutdown_on_exit=False)
-    return provider, [*hurry, provider.shutdown]
+    settings: Settings, resource: Resource, sender: Sender, exporters: list[_Otlp]
+) -> sdk_metrics.MeterProvider:
+    if settings.metrics.exporter == "none":
+        return sdk_metrics.MeterProvider((), resource=resource, shutdown_on_exit=False)
+    exporter: Any = ConsoleMetricExporter()
+    if settings.metrics.exporter != "console":
+        exporter = _Otlp(settings.metrics)
+        exporters.append(exporter)
+    reader = Reader(
+        sender,
+        Merging(exporter, resource),
+        settings.metric_interval,
+        settings.metric_timeout,
+        # A nanny, which also is multiprocessing's parent, ends its worker in order.
+        short=in_child() and resource.attributes["service.name"] != services.DASK_WORKER,
+    )
+    provider = sdk_metrics.MeterProvider((reader,), resource=resource, shutdown_on_exit=False)
+    reader.watch(provider)
+    sender.add(reader)
+    return provider
 
 
 def _inherited(role: str) -> dict[str, object]:
@@ -210,7 +185,7 @@ def _inherited(role: str) -> dict[str, object]:
 
 
 class _Otlp:
-    """An OTLP exporter, of which a forked child has its own.
+    """An OTLP exporter that tries once, and of which a forked child has its own.
 
     On the connection that it would share, each would read the answers to the other's requests.
     """
@@ -219,7 +194,6 @@ class _Otlp:
         self._destination = destination
         # A parent's is kept: to close it would wait for locks that its threads held.
         self._made = {os.getpid(): otlp(destination)}
-        self._hurried = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own(), name)
@@ -231,22 +205,10 @@ class _Otlp:
                 self._made[process] = otlp(self._destination)
         return self._made[process]
 
-    def export(self, batch: Any, **kwargs: Any) -> Any:
-        """Export; what waits to try again when the process ends has a last try then."""
-        hurried = self._hurried
-        result = self._own().export(batch, **kwargs)
-        if result.name != "SUCCESS" and self._hurried and not hurried:
-            result = self._own().export(batch, **kwargs)
-        return result
-
-    def hurry(self, timeout_millis: float) -> None:  # noqa: ARG002 - as all that end
-        """Try once from now on: where nobody listens, somebody would wait for the end of this
-        process.
-        """
-        self._hurried = True
-        # An image's own exporter may be of another make, which goes on as it does.
-        with suppress(AttributeError):
-            self._own()._client._shutdown_event.set()  # noqa: SLF001
+    def hurry(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds from now on, as someone waits for this process to end."""
+        client = self._own()._client  # noqa: SLF001
+        client._timeout = min(client._timeout, timeout)  # noqa: SLF001
 
 
 _OURS = "af_otel_instrumentation."
@@ -268,13 +230,14 @@ class PrivateSpanExporter(SpanExporter):
         result = self.exporter.export(_privacy.scrub(spans, texts=self.texts))
         if result is not SpanExportResult.SUCCESS:
             say(
-                "the Collector does not take telemetry; it is dropped until it does again. "
+                "the Collector does not take telemetry; spans are kept until it does, and the "
+                "oldest dropped when there are too many. "
                 "Check AF_OTEL_ENDPOINT and that the Collector runs"
             )
         return result
 
     def shutdown(self) -> None:
-        """Stop the exporter, also one that waits to try again."""
+        """Stop the exporter."""
         self.exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:

@@ -1,30 +1,35 @@
-"""Span processors: whose session a span belongs to, and which spans are still open."""
+"""Span processors: the session of a span, the queue of finished ones, and what is still open."""
 
 from __future__ import annotations
 
-import os
-import threading
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes
 from opentelemetry import baggage
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext
 
-from af_otel.runtime import _clock, _threads
+from af_otel.runtime import _clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
+
+    from af_otel.runtime._sender import Sender
 
 # The entries of baggage that become attributes: what is in baggage goes to whoever is called, so
 # only what we know by name is kept.
 _FROM_BAGGAGE = (attributes.SESSION_ID, attributes.USER_HASH)
 # Longer ones are nobody's session.
 _LONGEST = 128
+
+# Seconds between two tries to export a batch, at most.
+LONGEST_BACKOFF = 30.0
 
 
 class SessionAttributes(SpanProcessor):
@@ -50,6 +55,96 @@ class SessionAttributes(SpanProcessor):
             span.set_attributes(found)
 
 
+class SpanQueue(SpanProcessor):
+    """Exports finished spans in batches; when the queue is full, the oldest are dropped.
+
+    A batch that could not be exported is tried again, less and less often.
+
+    Parameters
+    ----------
+    sender
+        Runs the exports.
+    export
+        Exports a batch.
+    delay
+        Seconds that a span waits for others at most.
+    batch, limit
+        Spans of one export, and of the queue.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        export: Callable[[Sequence[ReadableSpan]], SpanExportResult],
+        *,
+        delay: float,
+        batch: int,
+        limit: int,
+    ) -> None:
+        self._sender = sender
+        self._export = export
+        self._delay = delay
+        self._batch = min(batch, limit)
+        self._queue: deque[ReadableSpan] = deque(maxlen=limit)
+        self._since = 0.0
+        self._failed: list[ReadableSpan] = []
+        self._failures = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span if it is sampled."""
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        queue = self._queue
+        if not queue:
+            self._since = _clock.monotonic()
+        queue.append(span)
+        if len(queue) == 1 or len(queue) == self._batch:
+            self._sender.wake()
+
+    def due(self) -> float | None:
+        """Return when to export: at once if a batch is full, else after the delay."""
+        if self._failed:
+            return self._since + min(LONGEST_BACKOFF, 2.0**self._failures)
+        queued = len(self._queue)
+        if not queued:
+            return None
+        return 0.0 if queued >= self._batch else self._since + self._delay
+
+    def run(self) -> None:
+        """Export what is queued now, until it fails."""
+        for _ in range(-(-len(self._queue) // self._batch) or 1):
+            spans = self._failed or self._take()
+            self._since = _clock.monotonic()
+            if self._export(spans) is not SpanExportResult.SUCCESS:
+                self._failed = spans
+                self._failures += 1
+                return
+            self._failed, self._failures = [], 0
+
+    def _take(self) -> list[ReadableSpan]:
+        spans: list[ReadableSpan] = []
+        with suppress(IndexError):  # fewer than a batch
+            while len(spans) < self._batch:
+                spans.append(self._queue.popleft())
+        return spans
+
+    def finish(self) -> None:
+        """Export what is left."""
+        if self._queue or self._failed:
+            self.run()
+        while self._queue and not self._failed:
+            self.run()
+
+    def forked(self) -> None:
+        """Leave what is queued to the parent."""
+        self._queue.clear()
+        self._failed, self._failures = [], 0
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002
+        """Do nothing: a span waits for a second at most."""
+        return True
+
+
 class PendingSpans(SpanProcessor):
     """Exports a marker for each span that stays open, so that the last act of a killed process is
     seen.
@@ -59,6 +154,8 @@ class PendingSpans(SpanProcessor):
 
     Parameters
     ----------
+    sender
+        Makes the markers on its thread.
     export
         Takes the markers; the queue of the exporting processor.
     after
@@ -68,20 +165,18 @@ class PendingSpans(SpanProcessor):
     """
 
     def __init__(
-        self, export: Callable[[ReadableSpan], None], after: float, limit: int = 1000
+        self,
+        sender: Sender,
+        export: Callable[[ReadableSpan], None],
+        after: float,
+        limit: int = 1000,
     ) -> None:
+        self._sender = sender
         self.export = export
         self.after = after
         self.limit = limit
         self._ids = RandomIdGenerator()
-        self._reset()
-        os.register_at_fork(after_in_child=self._reset)
-
-    def _reset(self) -> None:
         self._open: dict[int, tuple[float, Span]] = {}
-        self._wake = threading.Event()
-        self._stopped = False
-        self._thread: threading.Thread | None = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
         """Watch the span."""
@@ -89,37 +184,35 @@ class PendingSpans(SpanProcessor):
         if context is None or not context.trace_flags.sampled or len(self._open) >= self.limit:
             return
         self._open[context.span_id] = (_clock.monotonic() + self.after, span)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="af-otel-pending", daemon=True)
-            with suppress(RuntimeError):  # the interpreter is on its way out
-                _threads.start(self._thread)
-        elif len(self._open) == 1:
-            self._wake.set()
+        if len(self._open) == 1:
+            self._sender.wake()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget the span: its own record is on its way."""
         if span.context is not None:
             self._open.pop(span.context.span_id, None)
 
-    def shutdown(self) -> None:
-        """Mark what is open now, as it will not end any more, and stop."""
-        self._stopped = True
-        self._wake.set()
+    def due(self) -> float | None:
+        """Return when the oldest open span is to be marked."""
+        # Spans start in time order and all wait the same time: the first one is due first.
+        first = next(iter(list(self._open.values())), None)
+        return None if first is None else first[0]
+
+    def run(self) -> None:
+        """Mark what is due."""
+        self._mark(_clock.monotonic())
+
+    def finish(self) -> None:
+        """Mark what is open now, as it will not end any more."""
         self._mark(float("inf"))
+
+    def forked(self) -> None:
+        """Leave what is open to the parent."""
+        self._open.clear()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002
         """Do nothing: markers wait for nothing."""
         return True
-
-    def _watch(self) -> None:
-        while not self._stopped:
-            # Spans start in time order and all wait the same time: the first one is due first.
-            first = next(iter(list(self._open.values())), None)
-            self._wake.wait(
-                None if first is None else max(0.0, first[0] - _clock.monotonic()) + 0.05
-            )
-            self._wake.clear()
-            self._mark(_clock.monotonic())
 
     def _mark(self, now: float) -> None:
         for span_id, (due, span) in list(self._open.items()):

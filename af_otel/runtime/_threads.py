@@ -8,14 +8,11 @@ connection that the Collector closed would end the process.
 
 from __future__ import annotations
 
-import os
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
 
 # A thread raises these itself, by a fault: blocked, they would keep `faulthandler` from reporting.
 _FAULTS = {
@@ -45,34 +42,3 @@ def _mask() -> set[int]:
     would take the previous mask with it.
     """
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-
-@contextmanager
-def restarted_in_children() -> Iterator[None]:
-    """Block signals in the threads that fork hooks registered meanwhile start in a child."""
-    hooks = _ForkHooks()
-    os.register_at_fork(after_in_child=hooks.block)
-    try:
-        yield
-    finally:
-        os.register_at_fork(after_in_child=hooks.restore)
-        hooks.complete = True
-
-
-class _ForkHooks:
-    """Hooks around others that start threads; a child calls them in the order of registration."""
-
-    def __init__(self) -> None:
-        self.complete = False
-        self._before: set[int] | None = None
-
-    def block(self) -> None:
-        # A fork may come before there is a hook to restore the mask.
-        if self.complete:
-            self._before = _mask()
-            signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-
-    def restore(self) -> None:
-        if self._before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-            self._before = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 
 from af_otel_semconv import carriers
 
+from af_otel.runtime import _packages
 from af_otel.runtime._lazy import LazyMeterProvider, LazyTracerProvider, Loader
-from af_otel.runtime._log import keep_from_the_users_handlers
+from af_otel.runtime._log import keep_from_the_users_handlers, say
 
-# The anchors of the bootstrap, and whose sign they are.
+# The anchors of the bootstrap, and the instrumentations of what they belong to.
 INSTRUMENTATIONS = {
     "jupyterhub.app": "jupyterhub",
     "jupyter_server.serverapp": "jupyter_server",
@@ -47,11 +49,33 @@ def activate(role: str, anchor: str) -> None:
     ImportError
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
+    name = f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}"
+    if _packages.INSTRUMENTATIONS != "af_otel_instrumentation" and name in sys.modules:
+        say(f"{anchor} is left to the environment's own `{name}`")
+        return
     loader = _load_for(role, go_on=role in _SCRIPTS and anchor != _KERNEL)
     keep_from_the_users_handlers()
-    import_module(f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}").instrument(
+    import_module(f"{_packages.INSTRUMENTATIONS}.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
     )
+
+
+def join_users() -> None:
+    """Export what the environment's own OpenTelemetry records while the user has set no provider.
+
+    Called whenever a part of its API was imported.
+    """
+    if _loader is None:
+        return
+    from af_otel.runtime import _bridge
+
+    try:
+        _bridge.join(LazyTracerProvider(_loader), LazyMeterProvider(_loader))
+    except Exception as error:
+        say(
+            "spans and metrics of this environment's OpenTelemetry are not exported: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 def meters(role: str) -> LazyMeterProvider:
@@ -65,11 +89,11 @@ def _load_for(role: str, *, go_on: bool) -> Loader:
         _loader = Loader(role)
         if go_on:
             _go_on()
+        join_users()
     return _loader
 
 
 def _go_on() -> None:
-    # This import looks up the propagators' entry points: 10 ms, which a kernel can do without.
     from opentelemetry import context, propagate
 
     carrier = {name.lower(): os.environ[name] for name in _CARRIERS if name in os.environ}

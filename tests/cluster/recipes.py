@@ -38,7 +38,7 @@ HUB = (
     "dask-gateway-server[kubernetes]>=2025.4",
     "pycurl",
 )
-OLD_API = "opentelemetry-api==1.27.0"
+OLD_API = "opentelemetry-api==1.19.0"
 USER = ("jupyterhub", "jupyterlab", "ipykernel", "distributed", "dask[array]", "dask-gateway")
 
 # As uid 1000, which is also whose home it is, as in the images of Zero to JupyterHub.

@@ -34,7 +34,7 @@ SMALL = {"cpu": "100m", "memory": "64Mi"}
 SEEN = """
 import json, os, sys
 print(json.dumps({
-    "booted": "af_otel_boot" in sys.modules,
+    "booted": "_af_otel_boot" in sys.modules,
     "path": sys.path[1:],
     "env": dict(os.environ),
 }))

@@ -26,7 +26,7 @@ SPAWNED = {
     "BAGGAGE": f"session.id=the-session,user.hash={USER}",
 }
 CURRENT_SPAN = """
-from opentelemetry import trace
+from _af_otel.opentelemetry import trace
 print(format(trace.get_current_span().get_span_context().span_id, "016x"))
 """
 

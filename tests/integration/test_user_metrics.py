@@ -33,9 +33,8 @@ def kernel(facility):
 def own(kernel):
     """The label of this kernel's series: other tests' users ran the same examples."""
     told = kernel.run(
-        "from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID\n"
-        "from opentelemetry import trace\n"
-        "print(trace.get_tracer_provider().resource.attributes[SERVICE_INSTANCE_ID])",
+        "from _af_otel.runtime import activate\n"
+        "print(activate._loader.wait().traces.resource.attributes['service.instance.id'])",
         60,
     )
     assert told.status == "ok", told.error

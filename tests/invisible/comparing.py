@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,13 @@ TIMEOUT = 120
 RECORD = """
 import os, sys, time
 def record():
-    injected = "af_otel_boot" in sys.modules
+    injected = "_af_otel_boot" in sys.modules
     assert injected == ("INJECTED" in os.environ), "the comparison is void"
     if injected:
         from af_otel import metrics
         metrics.counter("recorded").add(1)
-        from opentelemetry import trace
-        tracer = trace.get_tracer("test")
+        from _af_otel.runtime import _lazy, activate
+        tracer = _lazy.LazyTracerProvider(activate._loader).get_tracer("test")
         while not tracer.start_span("open").is_recording():
             time.sleep(0.01)
         tracer.start_span("finished").end()
@@ -139,13 +140,13 @@ class Comparison:
         return Outcome(returncode, out.read_text(), files, err.read_text())
 
 
-def run_cells(
+@contextmanager
+def running_kernel(
     directory: Path,
     env: Mapping[str, str],
-    cells: list[str],
     argv: Sequence[str] = (HOSTS, "-m", "ipykernel_launcher"),
-) -> list[str]:
-    """Run cells in a kernel; return what each shows."""
+) -> Iterator[Any]:
+    """Run a kernel and yield its client."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv = [*argv, "-f", "{connection_file}"]
@@ -157,10 +158,21 @@ def run_cells(
     client.start_channels()
     try:
         client.wait_for_ready(timeout=60)
-        return ["".join(_outputs(client, cell)) for cell in cells]
+        yield client
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
+
+
+def run_cells(
+    directory: Path,
+    env: Mapping[str, str],
+    cells: list[str],
+    argv: Sequence[str] = (HOSTS, "-m", "ipykernel_launcher"),
+) -> list[str]:
+    """Run cells in a kernel; return what each shows."""
+    with running_kernel(directory, env, argv) as client:
+        return ["".join(_outputs(client, cell)) for cell in cells]
 
 
 def _outputs(client: Any, cell: str) -> Iterator[str]:

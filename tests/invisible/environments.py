@@ -38,12 +38,12 @@ PLAIN = {
 RECORD = """
 import os, sys, time
 def record():
-    if "af_otel_boot" not in sys.modules:
+    if "_af_otel_boot" not in sys.modules:
         return
     from af_otel import metrics
     metrics.counter("recorded").add(1)
-    from opentelemetry import trace
-    tracer = trace.get_tracer("ours")
+    from _af_otel.runtime import _lazy, activate
+    tracer = _lazy.LazyTracerProvider(activate._loader).get_tracer("ours")
     while not tracer.start_span("waiting").is_recording():
         time.sleep(0.01)
     tracer.start_span("recorded").end()

@@ -41,9 +41,9 @@ def test_cells_are_traced_after_the_payload_is_written_again(
     """Its modules are not reloaded, and those to come are of the same payload."""
     link = tmp_path / "payload"
     payloads.publish(link)
-    files = payloads._files()
+    files = payloads.files()
     broken = {name: files[name] if "/" not in name else b"raise OSError" for name in files}
-    monkeypatch.setattr(payloads, "_files", lambda: broken)
+    monkeypatch.setattr(payloads, "files", lambda: broken)
     env = {
         "PYTHONPATH": str(link), "NEXT": str(payloads.publish(tmp_path / "next")), "INJECTED": "1",
         "AF_OTEL_LOG": str(tmp_path / "log"), **collector.settings,

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from af_otel import payload as payloads
+from af_otel import vendoring
 from af_otel.errors import AfOtelError
 
 AF_OTEL = str(Path(sys.executable).with_name("af-otel"))
@@ -63,7 +64,7 @@ def test_the_payload_is_pure_python_for_every_python(tmp_path):
     suffixes = {Path(name).suffix for name in names}
     assert suffixes <= {".py", ".typed", ".txt", ""}, suffixes
     assert not any("protobuf" in name or "google" in name for name in names)
-    assert sum("licenses/" in name for name in names) >= len(payloads._THIRD_PARTY)
+    assert sum("licenses/" in name for name in names) >= len(vendoring._THIRD_PARTY)
 
 
 def test_the_configmap_holds_the_zip(tmp_path):
@@ -83,8 +84,8 @@ def test_a_payload_that_is_published_again_leaves_the_one_in_use(tmp_path, monke
     link = tmp_path / "payload"
     first = payloads.publish(link)
     assert payloads.publish(link) == first
-    files = payloads._files()
-    monkeypatch.setattr(payloads, "_files", lambda: {**files, "new.py": b""})
+    parts = payloads.files()
+    monkeypatch.setattr(payloads, "files", lambda: {**parts, "new.py": b""})
     second = payloads.publish(link)
     assert (link.resolve(), first.is_dir()) == (second, True)
     assert "new.py" in content(link)
@@ -137,7 +138,8 @@ def test_what_cannot_be_done_is_one_clear_error(options, code, said):
 def test_run_traces_what_it_runs_and_is_otherwise_not_there(tmp_path):
     """Environment, arguments and exit code are the command's; PYTHONPATH keeps what it had."""
     code = (
-        "import os, sys;print(os.environ['PYTHONPATH'], 'af_otel_boot' in sys.modules); sys.exit(7)"
+        "import os, sys;"
+        "print(os.environ['PYTHONPATH'], '_af_otel_boot' in sys.modules); sys.exit(7)"
     )
     done = af_otel("run", "--", sys.executable, "-c", code, PYTHONPATH=str(tmp_path))
     path, booted = done.stdout.split()

@@ -17,6 +17,7 @@ from opentelemetry.trace import Link, SpanContext
 from af_otel.runtime import _log, _privacy
 from af_otel.runtime._exporters import otlp
 from af_otel.runtime._sdk import PrivateSpanExporter, _resource, _sampler
+from af_otel.runtime._sender import Sender
 from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes
 
@@ -43,7 +44,7 @@ def said(monkeypatch, capfd):
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "metric_interval", 60_000),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "-5", "traces.timeout", 10),
         ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "nan", "metrics.timeout", 10),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces.protocol", "http/json"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "traces.exporter", "otlp"),
         ("OTEL_TRACES_EXPORTER", "jaeger", "traces.exporter", "otlp"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "traces.exporter", "none"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1", "metrics.exporter", "none"),
@@ -102,8 +103,7 @@ THEIRS = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["http/json", "http/protobuf"])
-def test_nothing_of_another_destination_reaches_ours(monkeypatch, said, protocol):
+def test_nothing_of_another_destination_reaches_ours(monkeypatch, said):
     """With `AF_OTEL_ENDPOINT`, a user's own endpoint, credentials, certificates and formats are for
     the user's own telemetry alone.
     """
@@ -111,7 +111,6 @@ def test_nothing_of_another_destination_reaches_ours(monkeypatch, said, protocol
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AF_OTEL_ENDPOINT", "http://collector:4318/")
     monkeypatch.setenv("AF_OTEL_HEADERS", "Authorization=Bearer%20ours")
-    monkeypatch.setenv("AF_OTEL_PROTOCOL", protocol)
     settings = Settings()
     for destination in (settings.traces, settings.metrics):
         exporter = otlp(destination)
@@ -296,7 +295,9 @@ def test_session_and_user_come_from_baggage_then_from_the_environment():
 def test_a_span_that_stays_open_is_marked_once():
     """The marker lies beside the span, names it, and short spans get none; the watch is bounded."""
     marked = []
-    pending = PendingSpans(marked.append, after=0.2, limit=3)
+    sender = Sender()
+    pending = PendingSpans(sender, marked.append, after=0.2, limit=3)
+    sender.add(pending)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(pending)
     tracer = provider.get_tracer("test")
@@ -309,7 +310,7 @@ def test_a_span_that_stays_open_is_marked_once():
     deadline = time.monotonic() + 20
     while len(marked) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
-    pending.shutdown()
+    sender.finish(5)
     assert [span.name for span in marked] == ["parent", "run cell", "many"]
     marker = marked[1]
     assert (

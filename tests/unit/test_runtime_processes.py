@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -12,7 +11,6 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,10 +20,7 @@ BROKEN = [
     ("OTEL_TRACES_SAMPLER", "foo"),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
     ("OTEL_RESOURCE_ATTRIBUTES", "garbage"),
-    ("OTEL_PYTHON_CONTEXT", "none_such"),
-    ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "none_such"),
     ("OTEL_METRICS_EXEMPLAR_FILTER", "none_such"),
-    ("OTEL_PROPAGATORS", "none_such"),
     ("BAGGAGE", ";;=%zz"),
 ]
 
@@ -63,8 +58,8 @@ def traced(body, payload_path, **env):
     code = textwrap.dedent("""
         import os, signal, sys, time
         sys.path.append(os.environ["LIB"])
-        from af_otel.runtime import _lazy
-        from af_otel.runtime._lazy import LazyTracerProvider, LazyMeterProvider, Loader
+        from _af_otel.runtime import _lazy
+        from _af_otel.runtime._lazy import LazyTracerProvider, LazyMeterProvider, Loader
         _lazy.WAIT = 60
         loader = Loader("kernel")
         tracer = LazyTracerProvider(loader).get_tracer("test")
@@ -196,38 +191,22 @@ def test_a_forked_child_has_a_connection_of_its_own(payload):
     with accepting() as (endpoint, senders):
         process = traced(
             """
-            def send(): tracer.start_span('x').end(); loader.providers.traces.force_flush()
+            def send(): tracer.start_span('x').end(); sys.stdin.readline()
             send(); send()
             if os.fork() == 0: send(); os._exit(0)
             os.wait()
             """,
             payload, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_METRICS_EXPORTER="none",
-            OTEL_BSP_SCHEDULE_DELAY="60000",
+            OTEL_BSP_SCHEDULE_DELAY="1",
         )  # fmt: skip
+        for number in (1, 2, 3):
+            wait_for(lambda number=number: len(senders) >= number, "a request")
+            process.stdin.write("\n")
+            process.stdin.flush()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     parent, again, child = senders
     assert parent == again != child
-
-
-def test_who_debugs_is_not_told_of_exports(payload):
-    """A user's own requests are logged as ever; ours would be in each cell of theirs."""
-    with accepting() as (endpoint, senders):
-        process = traced(
-            """
-            import logging, urllib3
-            tracer.start_span('x').end(); meter.create_counter('c').add(1)
-            logging.basicConfig(level=logging.DEBUG, format="%(name)s %(message)s")
-            tracer.start_span('x').end(); loader.providers.traces.force_flush()
-            urllib3.request("POST", os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/theirs", body=b"")
-            """,
-            payload, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="60000",
-        )  # fmt: skip
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert len(senders) >= 3
-    assert "/theirs" in err
-    assert "/v1/" not in err
 
 
 def test_a_child_that_is_forked_while_the_sdk_loads_can_import_it(payload):
@@ -238,12 +217,12 @@ def test_a_child_that_is_forked_while_the_sdk_loads_can_import_it(payload):
         begun = threading.Event()
         class Slow:
             def find_spec(name, path=None, target=None):
-                if name == "opentelemetry.sdk.trace.export":
+                if name == "_af_otel.opentelemetry.sdk.trace.export":
                     begun.set(); time.sleep(0.5)
         sys.meta_path.insert(0, Slow)
-        loader._wanted.set(); begun.wait()
+        threading.Thread(target=loader.wait).start(); begun.wait()
         if os.fork() == 0:
-            import opentelemetry.sdk.trace.export
+            import _af_otel.opentelemetry.sdk.trace.export
             print(tracer.start_span("x").is_recording(), flush=True)
             os._exit(0)
         os.wait()
@@ -278,8 +257,7 @@ def test_threads_of_telemetry_block_signals(payload):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     lines = out.splitlines()
-    assert lines.count("True") == 2
-    assert lines.count("False 15 13") == len(lines) - 2 >= 6  # spans, metrics and markers, twice
+    assert sorted(lines) == ["False 15 13"] * 2 + ["True"] * 2
 
 
 def test_a_sdk_that_never_loads_is_waited_for_once(payload):
@@ -288,7 +266,7 @@ def test_a_sdk_that_never_loads_is_waited_for_once(payload):
         """
         class Hangs:
             def find_spec(name, path=None, target=None):
-                if name == "opentelemetry.sdk.trace.export": time.sleep(99)
+                if name == "_af_otel.opentelemetry.sdk.trace.export": time.sleep(99)
         sys.meta_path.insert(0, Hangs)
         _lazy.WAIT = 1
         for _ in range(1000): tracer.start_span("x").end()
@@ -429,41 +407,3 @@ def test_a_process_that_ends_before_the_sdk_is_there_says_nothing(payload):
     )  # fmt: skip
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
-
-
-def test_a_provider_that_is_there_is_used(payload):
-    """Our instrumentations' spans go where the process sends its own; nothing is replaced."""
-    process = traced(
-        """
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import SimpleSpanProcessor, ConsoleSpanExporter
-        theirs = TracerProvider()
-        theirs.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
-        loader = Loader("kernel"); trace.set_tracer_provider(theirs)
-        LazyTracerProvider(loader).get_tracer("test").start_span("ours").end()
-        assert trace.get_tracer_provider() is theirs
-        """.replace('loader = Loader("kernel"); ', ""),
-        payload, OTEL_METRICS_EXPORTER="none", PYTHONPATH=str(Path(__file__).parent),
-    )  # fmt: skip
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert json.loads(out)["name"] == "ours"
-
-
-def test_a_user_may_set_a_provider_of_their_own_later(payload):
-    """Ours was not set for good: the user's call works without a warning, our spans go on."""
-    process = traced(
-        """
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-        assert loader.wait() is not None
-        assert trace.get_tracer_provider() is loader.providers.traces
-        theirs = TracerProvider(); trace.set_tracer_provider(theirs)
-        assert trace.get_tracer_provider() is theirs
-        assert tracer.start_span('ours').is_recording()
-        """,
-        payload, OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none",
-    )  # fmt: skip
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")

@@ -21,8 +21,10 @@ def _directory():
 
 
 HERE = _directory()
-# Appended to sys.path, never prepended: what the environment brings has precedence.
+# Never on sys.path: our finder alone looks here.
 LIB = HERE + "/af_otel_lib"
+# The package that has all that we import.
+PRIVATE = "_af_otel"
 
 HUB = "hub"
 SERVER = "server"
@@ -66,6 +68,9 @@ ROLES.update(
         "dask-gateway-worker": WORKER,
         "dask-gateway-server": GATEWAY,
         "dask_gateway_server": GATEWAY,
+        # Our own command has OpenTelemetry of its own.
+        "af-otel": None,
+        "af_otel": None,
     }
 )
 _DASK = {"scheduler": SCHEDULER, "worker": WORKER}
@@ -89,33 +94,14 @@ ANCHORS = {
     PYTHON: ("ipykernel.kernelapp", "distributed", "coffea.processor.executor"),
 }
 
-# What a user imports of ours: `from af_otel import metrics`.
+# What users import of ours: `from af_otel import metrics`. An environment may have the package too;
+# in a traced process `af_otel.metrics` is the payload's, which exports what it is given.
 OURS = "af_otel"
+METRICS = "af_otel.metrics"
 
-# IPython's `%autoreload`, which is to leave our modules alone.
-AUTORELOAD = "IPython.extensions.autoreload"
-
-# The versions that the payload works with, [from, to): one that the environment brings instead of
-# ours must lie within, or nothing is imported.
-FITS = {
-    "opentelemetry-api": ((1, 45), (2,)),
-    "opentelemetry-sdk": ((1, 45), (2,)),
-    "opentelemetry-semantic-conventions": ((0, 66), (1,)),
-    "opentelemetry-exporter-http-transport": ((0, 66), (0, 67)),
-    "opentelemetry-exporter-otlp-common": ((0, 66), (0, 67)),
-    "opentelemetry-exporter-otlp-json-common": ((0, 66), (0, 67)),
-    "opentelemetry-exporter-otlp-json-http": ((0, 66), (0, 67)),
-    "opentelemetry-proto-json": ((0, 66), (0, 67)),
-    "urllib3": ((1, 26), (3,)),
-    "typing-extensions": ((4, 5), (5,)),
-    "af-otel": ((0, 1), (0, 2)),
-    "af-otel-semconv": ((0, 1), (0, 2)),
-    "af-otel-instrumentation-jupyterhub": ((0, 1), (0, 2)),
-    "af-otel-instrumentation-jupyter-server": ((0, 1), (0, 2)),
-    "af-otel-instrumentation-ipykernel": ((0, 1), (0, 2)),
-    "af-otel-instrumentation-dask": ((0, 1), (0, 2)),
-    "af-otel-instrumentation-coffea": ((0, 1), (0, 2)),
-}
+# The user's own OpenTelemetry, whose spans and metrics we export as well.
+OTEL = "opentelemetry"
+USERS = ("opentelemetry.trace", "opentelemetry.metrics")
 
 
 # This process', once it is known and unless we are switched off.
@@ -125,17 +111,19 @@ role = None
 def start():
     """Recognise this process and wait for the libraries that its role may load."""
     global role  # noqa: PLW0603
-    if role is not None:
-        return  # by another payload that follows on the path: finders of two would ask each other
-    from os import environ  # in memory since before `site`
-
-    for name in ("AF_OTEL_DISABLED", "OTEL_SDK_DISABLED"):
-        if environ.get(name, "").strip().lower() in ("true", "1", "yes", "on"):
-            return
+    if is_set("AF_OTEL_DISABLED") or is_set("OTEL_SDK_DISABLED"):
+        return
     role = recognise(sys.orig_argv)
     anchors = ANCHORS.get(role)
     if anchors:
         sys.meta_path.insert(0, AfterImport(role, anchors))
+
+
+def is_set(name):
+    """Return whether a variable of the environment says yes."""
+    from os import environ  # in memory since before `site`
+
+    return environ.get(name, "").strip().lower() in ("true", "1", "yes", "on")
 
 
 def recognise(argv):
@@ -182,37 +170,145 @@ def executed(argv):
     return "", argv[index] if index < len(argv) else "", argv[index + 1 :]
 
 
-# What is wrong with this environment's packages: None until it was looked at, then "" if nothing
-# is.
-misfits = None
-
-
 class AfterImport:
-    """A finder that finds nothing itself: it learns when an anchor has been imported."""
+    """A finder of our own modules, which also learns when an anchor has been imported."""
 
     def __init__(self, role, anchors):
         self.role = role
-        self.waiting = {OURS, AUTORELOAD, *anchors}
+        self.waiting = {OURS, *USERS, *anchors}
+        self.exposes = is_set("AF_OTEL_EXPOSE_OPENTELEMETRY")
+        self.starting = True
 
     def find_spec(self, name, path=None, target=None):
-        """Return the anchor's own spec with a loader that tells us when it is done."""
-        if name not in self.waiting:
-            return None
-        if name == OURS:
-            self.waiting.discard(name)
-            # Not before somebody asks: until then nothing of ours is on the path.
-            if fits() and LIB not in sys.path:
-                sys.path.append(LIB)
-            return None
+        """Return the spec of a module of ours, or an anchor's own with a loader that tells us."""
+        if self.starting and name != "sitecustomize":
+            self.starting = False
+            forget_sitecustomize()
+        if self.exposes and name.partition(".")[0] == OTEL and self._is_free(name, path, target):
+            return exposed(name)
+        if name in self.waiting:
+            return self._awaited(name, path, target)
+        if name.startswith((PRIVATE, METRICS)):
+            return private(name, path)
+        return None
+
+    def _is_free(self, name, path, target):
+        """Return whether the environment has no OpenTelemetry of its own."""
+        if name == OTEL:
+            return self._next(name, path, target) is None
+        return getattr(sys.modules.get(OTEL), "__name__", "").startswith(PRIVATE)
+
+    def _awaited(self, name, path, target):
+        spec = self._next(name, path, target)
+        if spec is None:
+            return private(name, path) if name == OURS else None
+        if name != OURS and hasattr(spec.loader, "exec_module"):
+            # Whoever only asks whether it is there does not import it: we keep waiting.
+            spec.loader = Then(spec.loader, self)
+        return spec
+
+    def _next(self, name, path, target):
+        """Return what the interpreter would find without us."""
         for finder in sys.meta_path:
             find = None if finder is self else getattr(finder, "find_spec", None)
             spec = find(name, path, target) if find else None
             if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    # Whoever only asks whether it is there does not import it: on we wait.
-                    spec.loader = Then(spec.loader, self)
                 return spec
         return None
+
+
+def forget_sitecustomize():
+    """Forget our `sitecustomize`, which `site` has imported by now; the user may have another."""
+    module = sys.modules.get("sitecustomize")
+    if module is not None and getattr(module, "_here", None) == __file__.rpartition("/")[0]:
+        del sys.modules["sitecustomize"]
+
+
+def private(name, path):
+    """Return the spec of a module in the payload, as of one that is frozen into the interpreter.
+
+    Debuggers, coverage and profilers leave frozen modules alone, `%autoreload` those without a
+    file.
+    """
+    from importlib.machinery import ModuleSpec, PathFinder
+
+    if name != PRIVATE and name.startswith(PRIVATE + "_"):
+        return None
+    if name in (OURS, METRICS):
+        path = [LIB + "/af_otel"] if name == METRICS else None
+    found = PathFinder.find_spec(name, path or [LIB])
+    if found is None:
+        return None
+    is_package = found.submodule_search_locations is not None
+    spec = ModuleSpec(name, Frozen(found.loader), origin="frozen", is_package=is_package)
+    spec.submodule_search_locations = found.submodule_search_locations
+    return spec
+
+
+class Frozen:
+    """A loader that gives a module's code the file name of a frozen module's."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def create_module(self, spec):
+        """Leave it to the import system."""
+
+    def exec_module(self, module):
+        """Run the module."""
+        from _imp import _fix_co_filename
+
+        name = module.__spec__.name
+        code = self.loader.get_code(name)
+        _fix_co_filename(code, "<frozen %s>" % name)
+        exec(code, module.__dict__)  # noqa: S102 - as every loader does
+
+
+def exposed(name):
+    """Return a spec by which our private OpenTelemetry is imported under its public name."""
+    from importlib import import_module
+    from importlib.machinery import ModuleSpec
+
+    try:
+        module = import_module(PRIVATE + "." + name)
+    except ModuleNotFoundError:
+        return None
+    return ModuleSpec(name, Known(module), is_package=hasattr(module, "__path__"))
+
+
+class Known:
+    """A loader of a module that is there already."""
+
+    def __init__(self, module):
+        self.module = module
+        self.spec = module.__spec__
+
+    def create_module(self, spec):  # noqa: ARG002
+        """Return the module."""
+        return self.module
+
+    def exec_module(self, module):
+        """Restore what the import system has replaced."""
+        name = module.__spec__.name
+        module.__spec__ = self.spec
+        if name == OTEL:
+            from importlib import import_module
+
+            # `from opentelemetry import trace` is no import of it: the private one has it already.
+            for each in USERS:
+                import_module(each)
+        elif name in USERS:
+            join()
+
+
+def join():
+    """Export what users record with their OpenTelemetry, if this process is traced."""
+    activate = sys.modules.get(PRIVATE + ".runtime.activate")
+    if activate is not None:
+        activate.join_users()
 
 
 class Then:
@@ -235,95 +331,26 @@ class Then:
         self.loader.exec_module(module)
         if module.__name__ in self.finder.waiting:
             self.finder.waiting.discard(module.__name__)
-            if module.__name__ == AUTORELOAD:
-                exempt(module)
+            if module.__name__ in USERS:
+                join()
             else:
                 trace(self.finder.role, module.__name__)
-
-
-def exempt(autoreload):
-    """Have `%autoreload` take our modules for ones without a file, which it skips.
-
-    A module that is reloaded loses its state: a tracer, the hooks of a running kernel.
-    """
-    reloader = getattr(autoreload, "ModuleReloader", None)
-    original = getattr(reloader, "filename_and_mtime", None)
-    if original is None:
-        return
-    from functools import wraps
-
-    @wraps(original)
-    def filename_and_mtime(self, module):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.startswith(HERE + "/"):
-            return None, None
-        return original(self, module)
-
-    reloader.filename_and_mtime = filename_and_mtime
 
 
 def trace(role, anchor):
     """Instrument a library that was just imported, or log why not."""
     try:
-        if fits():
-            if LIB not in sys.path:
-                sys.path.append(LIB)
-            from af_otel.runtime._log import one_line_each
+        from _af_otel.runtime._log import one_line_each
 
-            with one_line_each():
-                from af_otel.runtime.activate import activate
+        with one_line_each():
+            from _af_otel.runtime.activate import activate
 
-                activate(role, anchor)
+            activate(role, anchor)
     except Exception as error:
         say(
             "this process runs untraced: %s: %s; set AF_OTEL_DISABLED=1 to silence this"
             % (type(error).__name__, error)
         )
-
-
-def fits():
-    """Tell whether this environment's packages and ours go together; log it once if not."""
-    global misfits  # noqa: PLW0603
-    if misfits is None:
-        misfits = misfit()
-        if misfits:
-            say(misfits)
-    return not misfits
-
-
-def misfit():
-    """Return what is wrong with the environment's own packages, an empty string if nothing is.
-
-    Versions are read off the names of their metadata's directories, as `importlib.metadata` takes
-    half a millisecond for each.
-    """
-    from os import listdir
-    from re import match
-
-    seen = set()
-    for entry in sys.path:
-        try:
-            names = listdir(entry or ".")
-        except OSError:  # a zip file, or nothing
-            continue
-        for found in names:
-            if not found.endswith((".dist-info", ".egg-info")):
-                continue
-            name, _, version = found.rpartition(".")[0].partition("-")
-            name = name.lower().replace("_", "-").replace(".", "-")
-            numbers = match(r"(\d+)\.(\d+)", version)
-            if name not in FITS or name in seen or not numbers:
-                continue
-            seen.add(name)  # the first on the path is the one that is imported
-            first, end = FITS[name]
-            if not first <= tuple(map(int, numbers.groups())) < end:
-                fits = ">=%s,<%s" % (".".join(map(str, first)), ".".join(map(str, end)))
-                return (
-                    "this process runs untraced: %s %s of this environment does not fit, af-otel "
-                    "needs %s; install that, or set AF_OTEL_DISABLED=1 to silence this"
-                    % (name, version, fits)
-                )
-    return ""
 
 
 def say(line):

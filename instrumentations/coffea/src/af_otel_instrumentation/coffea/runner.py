@@ -41,8 +41,10 @@ _wrapped: Callable[..., Any] | None = None
 
 class _Telemetry:
     def __init__(self, tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
-        self.tracer = trace.get_tracer(__name__, tracer_provider=tracers)
-        meter = metrics.get_meter(__name__, meter_provider=meters)
+        self.tracer = trace.get_tracer(
+            "af_otel_instrumentation.coffea.runner", tracer_provider=tracers
+        )
+        meter = metrics.get_meter("af_otel_instrumentation.coffea.runner", meter_provider=meters)
         self.counters = {
             key: meter.create_counter(**instrument.plain) for key, instrument, _ in _REPORT
         }

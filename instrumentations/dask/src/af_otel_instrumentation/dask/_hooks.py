@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_log = logging.getLogger("af_otel_instrumentation.dask")
+_log = logging.getLogger(__package__)
 _said: set[str] = set()
 
 # Not the functions themselves, which freezegun replaces in every module that has them.

@@ -53,7 +53,9 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
             if hooks.active:
                 with harmless("Client.__init__"):
-                    trace.get_tracer(__name__, tracer_provider=tracer_provider)
+                    trace.get_tracer(
+                        "af_otel_instrumentation.dask.client", tracer_provider=tracer_provider
+                    )
             wrapped(self, *args, **kwargs)
 
         return __init__

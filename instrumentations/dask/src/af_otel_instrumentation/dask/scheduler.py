@@ -267,8 +267,12 @@ def hook(
         return __init__
 
     def watch(scheduler: Any) -> None:
-        tracer = trace.get_tracer(__name__, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(__name__, meter_provider=meter_provider)
+        tracer = trace.get_tracer(
+            "af_otel_instrumentation.dask.scheduler", tracer_provider=tracer_provider
+        )
+        meter = metrics.get_meter(
+            "af_otel_instrumentation.dask.scheduler", meter_provider=meter_provider
+        )
         if not counts:
             counts.append(WorkerCount(meter))
         counts[0].schedulers.add(scheduler)

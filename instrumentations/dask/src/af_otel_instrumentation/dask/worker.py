@@ -173,7 +173,9 @@ def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
             wrapped(self, *args, **kwargs)
             if hooks.active:
                 with harmless("Worker.__init__"):
-                    tracer = trace.get_tracer(__name__, tracer_provider=tracer_provider)
+                    tracer = trace.get_tracer(
+                        "af_otel_instrumentation.dask.worker", tracer_provider=tracer_provider
+                    )
                     shares[self] = Shares(tracer)
 
         return __init__

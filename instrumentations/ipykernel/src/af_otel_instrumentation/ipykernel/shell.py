@@ -64,10 +64,10 @@ class CellTracer:
         self._shell = shell
         self._kernel = kernel
         self._origin = Origin.of_environment()
-        self._tracer = tracer_provider.get_tracer(__name__)
-        self._duration = meter_provider.get_meter(__name__).create_histogram(
-            **names.CELL_DURATION.histogram
-        )
+        self._tracer = tracer_provider.get_tracer("af_otel_instrumentation.ipykernel.shell")
+        self._duration = meter_provider.get_meter(
+            "af_otel_instrumentation.ipykernel.shell"
+        ).create_histogram(**names.CELL_DURATION.histogram)
         self._running: dict[int, _Cell] = {}  # by thread
         self._baggage: tuple[object, Context] = (None, Context())  # the last header, and it read
         shell.events.register("pre_run_cell", self.begin)

@@ -63,8 +63,8 @@ class CellTracer:
         self._origin = origin
         self._baggage: dict[str, str] = {}  # as it goes with every cell
         BAGGAGE.inject(self._baggage, origin.context)
-        self._tracer = tracer_provider.get_tracer(__name__)
-        meter = meter_provider.get_meter(__name__)
+        self._tracer = tracer_provider.get_tracer("af_otel_instrumentation.jupyter_server.cells")
+        meter = meter_provider.get_meter("af_otel_instrumentation.jupyter_server.cells")
         self._queued = meter.create_histogram(**names.CELL_QUEUE_DURATION.histogram)
         self._duration = meter.create_histogram(**names.CELL_DURATION.histogram)
         self._open: dict[str, dict[str, Cell]] = {}  # by kernel, by message

@@ -68,8 +68,8 @@ class KernelTracer:
     ) -> None:
         self._origin = origin
         self._cells = cells
-        self._tracer = tracer_provider.get_tracer(__name__)
-        meter = meter_provider.get_meter(__name__)
+        self._tracer = tracer_provider.get_tracer("af_otel_instrumentation.jupyter_server.kernels")
+        meter = meter_provider.get_meter("af_otel_instrumentation.jupyter_server.kernels")
         self._active = meter.create_up_down_counter(**names.KERNEL_ACTIVE.plain)
         self._start_duration = meter.create_histogram(**names.KERNEL_START_DURATION.histogram)
         self._deaths = meter.create_counter(**names.KERNEL_DEATH.plain)

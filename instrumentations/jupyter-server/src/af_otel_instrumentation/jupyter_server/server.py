@@ -79,7 +79,7 @@ class _Start:
     def __init__(self, tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
         self._providers = tracer_provider, meter_provider
         self._origin = Origin.of_environment()
-        self._tracer = tracer_provider.get_tracer(__name__)
+        self._tracer = tracer_provider.get_tracer("af_otel_instrumentation.jupyter_server.server")
 
     @quietly
     def initialized(self, app: ServerApp) -> None:

@@ -25,7 +25,9 @@ class Routes:
 
     @cached_property
     def _tracer(self) -> Tracer:
-        return trace.get_tracer(__name__, tracer_provider=self._tracer_provider)
+        return trace.get_tracer(
+            "af_otel_instrumentation.jupyterhub.proxy", tracer_provider=self._tracer_provider
+        )
 
     def prepare(self) -> None:
         """Make the tracer before it is needed."""

@@ -70,12 +70,16 @@ class Sessions:
 
     @cached_property
     def _active(self) -> UpDownCounter:
-        meter = metrics.get_meter(__name__, meter_provider=self._meter_provider)
+        meter = metrics.get_meter(
+            "af_otel_instrumentation.jupyterhub.session", meter_provider=self._meter_provider
+        )
         return meter.create_up_down_counter(**names.SERVER_ACTIVE.plain)
 
     @cached_property
     def _duration(self) -> Histogram:
-        meter = metrics.get_meter(__name__, meter_provider=self._meter_provider)
+        meter = metrics.get_meter(
+            "af_otel_instrumentation.jupyterhub.session", meter_provider=self._meter_provider
+        )
         return meter.create_histogram(**names.SESSION_DURATION.histogram)
 
     def prepare(self) -> None:

@@ -54,11 +54,15 @@ class Spawns:
 
     @cached_property
     def _tracer(self) -> Tracer:
-        return trace.get_tracer(__name__, tracer_provider=self._tracer_provider)
+        return trace.get_tracer(
+            "af_otel_instrumentation.jupyterhub.spawn", tracer_provider=self._tracer_provider
+        )
 
     @cached_property
     def _duration(self) -> Histogram:
-        meter = metrics.get_meter(__name__, meter_provider=self._meter_provider)
+        meter = metrics.get_meter(
+            "af_otel_instrumentation.jupyterhub.spawn", meter_provider=self._meter_provider
+        )
         return meter.create_histogram(**names.SPAWN_DURATION.histogram)
 
     def prepare(self) -> None:

@@ -1,0 +1,1 @@
+"""Only the base class and the transport of this payload are there."""

@@ -1,0 +1,213 @@
+"""The one thread of telemetry, which runs while there is something to send.
+
+Debuggers, leak checks and users who list threads do not see it. It ends when no job has anything to
+do, and before a fork if it waits, so that a child is not made by a process with threads of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from af_otel.runtime import _clock, _threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Seconds that the thread waits for more before it ends.
+LINGER = 1.0
+# Seconds that a fork waits for an idle thread to end, and a start for a thread to begin.
+_PARK = 0.2
+
+
+class Job(Protocol):
+    """Something that the thread does when it is due."""
+
+    def due(self) -> float | None:
+        """Return when to run next, by the monotonic clock; None while there is nothing to do."""
+
+    def run(self) -> None:
+        """Do what is due. Runs on the thread only."""
+
+    def finish(self) -> None:
+        """Do what is left, as the process ends. Runs once, on the thread or instead of it."""
+
+    def forked(self) -> None:
+        """Forget what the parent will do; called in a forked child before its own code runs."""
+
+
+class Sender:
+    """Runs jobs on one hidden thread, which starts when `wake` is called.
+
+    `wake` takes no lock that code of this class holds while it waits, so it may be called from
+    signal handlers and finalizers.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+        self._ending = False
+        self._stays = False
+        self._reset()
+        os.register_at_fork(
+            before=self._park, after_in_parent=self._resume, after_in_child=self._forked
+        )
+
+    def _reset(self) -> None:
+        self._thread: _Hidden | None = None
+        self._idle = False
+        self._parked = False
+        # A semaphore of one: released to wake the thread. Unlike an Event, it has no lock around
+        # it that a signal handler could find taken.
+        self._signal = threading.Lock()
+        self._signal.acquire()
+        self._starting = threading.Lock()
+        self._done = threading.Event()
+
+    def add(self, job: Job) -> None:
+        """Run this job, too, after those added before it."""
+        self._jobs = [*self._jobs, job]
+
+    def wake(self) -> None:
+        """Look again at what is due, on a thread that is started if there is none."""
+        if self._thread is None and not self._parked and not self._done.is_set():
+            self._start()
+        with suppress(RuntimeError):  # it has been woken and has not looked yet
+            self._signal.release()
+
+    def _start(self) -> None:
+        if not self._starting.acquire(blocking=False):
+            return  # another thread, or the code that a signal has interrupted, is about to
+        try:
+            if self._thread is None:
+                thread = self._thread = _Hidden(self._work)
+                try:
+                    _threads.start(thread)
+                    thread.hidden.wait(_PARK)
+                except RuntimeError:  # the interpreter is on its way out
+                    self._thread = None
+        finally:
+            self._starting.release()
+
+    def stay(self) -> None:
+        """Keep the thread from now on: later, the interpreter may refuse to start one."""
+        self._stays = True
+        self._wake_if_due()
+
+    def finish(self, timeout: float) -> None:
+        """Finish all jobs, within `timeout` seconds where a thread can be had for it."""
+        if self._ending:
+            return
+        self._ending = True
+        self.wake()
+        if self._thread is not None:
+            self._done.wait(timeout)
+        else:
+            self._finish()
+            self._done.set()
+
+    def _finish(self) -> None:
+        for job in self._jobs:
+            with suppress(Exception):
+                job.finish()
+
+    def _work(self) -> None:
+        idle_since = None
+        while not self._ending and not self._parked:
+            now = _clock.monotonic()
+            due = [at for job in self._jobs if (at := job.due()) is not None]
+            if any(at <= now for at in due):
+                idle_since = None
+                self._run(now)
+                continue
+            if due:
+                idle_since = None
+            elif not self._stays:
+                idle_since = now if idle_since is None else idle_since
+                if now - idle_since >= LINGER:
+                    break
+            wait = min(due) - now if due else LINGER
+            self._idle = True
+            self._signal.acquire(timeout=wait if due or not self._stays else -1)
+            self._idle = False
+        if self._ending:
+            self._finish()
+            self._done.set()
+            return
+        self._thread = None
+        if not self._parked:
+            self._wake_if_due()  # by someone who still saw a thread
+
+    def _run(self, now: float) -> None:
+        for job in self._jobs:
+            at = job.due()
+            if at is not None and at <= now and not self._parked:
+                with suppress(Exception):
+                    job.run()
+        _hide()
+
+    def _park(self) -> None:
+        """End a thread that only waits: a fork with threads is warned of, and takes their locks."""
+        thread = self._thread
+        if thread is None or not self._idle:
+            return
+        self._parked = True
+        with suppress(RuntimeError):
+            self._signal.release()
+        thread.ended.wait(_PARK)
+
+    def _resume(self) -> None:
+        self._parked = False
+        self._wake_if_due()
+
+    def _forked(self) -> None:
+        self._reset()
+        self._ending = self._stays = False
+        for job in self._jobs:
+            with suppress(Exception):
+                job.forked()
+        self._wake_if_due()
+
+    def _wake_if_due(self) -> None:
+        if any(job.due() is not None for job in self._jobs):
+            self.wake()
+
+
+class _Hidden(threading.Thread):
+    """A daemon thread that `threading.enumerate()` does not list and debuggers do not trace."""
+
+    # pydevd (debugpy, PyCharm) leaves threads with these alone.
+    pydev_do_not_trace = True
+    is_pydev_daemon_thread = True
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="af-otel", daemon=True)
+        self._work = work
+        self.hidden = threading.Event()
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        # `threading.settrace` and `setprofile` have set these for all new threads.
+        sys.settrace(None)
+        sys.setprofile(None)
+        _hide()
+        self.hidden.set()
+        try:
+            self._work()
+        finally:
+            _hide()
+            self.ended.set()
+
+    def _delete(self) -> None:
+        """Leave the list of threads, which this one is not in."""
+        _hide()
+
+
+def _hide() -> None:
+    """Take the current thread out of the list of threads.
+
+    `threading.current_thread()`, which logging calls, adds one that is not in it.
+    """
+    threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # noqa: SLF001
