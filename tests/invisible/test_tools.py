@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from comparing import running_kernel
+import pytest
+from comparing import Comparison, running_kernel
 from pythons import HOSTS
 
 WAIT = 60
@@ -83,3 +84,97 @@ def test_a_debugger_steps_through_the_users_code_alone(injection, tmp_path):
     injected = debugged(tmp_path, injection, record)
     assert injected == plain
     assert [each[0] for each in plain[:-1]] == ["breakpoint", "step"]
+
+
+WORK = """
+import json, os, sys
+from distributed import Client
+
+def used(x):
+    return x + 1
+
+def work():
+    with Client(n_workers=1, processes=False, dashboard_address=None) as client:
+        print(client.submit(used, 1, pure=False).result())
+
+record()
+"""
+
+
+@pytest.fixture(scope="module")
+def hosts(injection, tmp_path_factory):
+    """Compares scripts in the environment with Dask, which runs the tests."""
+
+    def compare(script):
+        return Comparison(HOSTS, injection, tmp_path_factory.mktemp("hosts")).outcome(script)
+
+    return compare
+
+
+def test_coverage_measures_the_same_files(hosts):
+    """On all threads, and as many lines of each."""
+    hosts(
+        WORK
+        + """
+import coverage
+measured = coverage.Coverage(data_file=None, concurrency="thread")
+measured.start()
+work()
+measured.stop()
+data = measured.get_data()
+for name in sorted(data.measured_files()):
+    print(os.path.basename(name), sorted(data.lines(name)))
+"""
+    )
+
+
+def test_no_thread_is_leaked(hosts):
+    """As Dask's own tests look for them, and as `threading` counts them."""
+    hosts(
+        WORK
+        + """
+import threading
+from distributed.utils_test import check_thread_leak
+work()  # what Dask starts once
+before = [thread.name for thread in threading.enumerate()]
+with check_thread_leak():
+    work()
+print([thread.name for thread in threading.enumerate()] == before, threading.active_count())
+"""
+    )
+
+
+def test_hooks_for_all_threads_are_not_called_on_ours(hosts):
+    """`threading.settrace` and `setprofile` are inherited by every thread that starts."""
+    hosts(
+        WORK
+        + """
+import threading
+seen = set()
+def hook(frame, event, arg):
+    seen.add((frame.f_globals.get("__name__"), frame.f_code.co_name))
+    return hook
+threading.settrace(hook)
+threading.setprofile(hook)
+work()
+time.sleep(1.5)  # the sender exports
+work()
+print([name for name, function in seen if name.endswith("._sender") and function == "_work"])
+"""
+    )
+
+
+def test_a_fork_is_not_warned_of(python, injection, tmp_path):
+    """Python 3.12 and newer warn of one in a process with threads."""
+    Comparison(python, injection, tmp_path).outcome(
+        """
+        import warnings
+        warnings.simplefilter("always")
+        for _ in range(5):
+            record()
+            time.sleep(0.1)
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+        """
+    )
