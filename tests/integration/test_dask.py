@@ -17,11 +17,13 @@ from servers import running_collector, wait_for
 CELL_TRACE, CELL_SPAN = "a" * 32, "b" * 16
 # What a traced cell has around it when it talks to Dask.
 CELL = f"""
-import os
-os.environ.update(
-    TRACEPARENT="00-{CELL_TRACE}-{CELL_SPAN}-01",
-    BAGGAGE="session.id=the-session,user.hash=0123456789abcdef",
-)
+import sys
+if "_af_otel" in sys.modules:
+    from _af_otel.opentelemetry import context, propagate
+    context.attach(propagate.extract({{
+        "traceparent": "00-{CELL_TRACE}-{CELL_SPAN}-01",
+        "baggage": "session.id=the-session,user.hash=0123456789abcdef",
+    }}))
 """
 CONNECT = """
 import os, time
