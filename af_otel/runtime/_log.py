@@ -56,8 +56,6 @@ def quieten_exporters() -> None:
     """Keep the exporters' own reports of a Collector that is away out of the user's sight."""
     for name in _LOGGERS:
         logger = logging.getLogger(f"{OPENTELEMETRY}.{name}")
-        # Not by a handler: a record asks for the name of the sender's thread, which `threading`
-        # then lists.
         logger.setLevel(logging.CRITICAL + 1)
 
 

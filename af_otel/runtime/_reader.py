@@ -74,13 +74,13 @@ class Reader(MetricReader):
             vars(consumer).pop(name, None)
             original(measured)
             if self._next is None:
-                self._schedule()
-                self._sender.wake()
+                self._sender.wake(self._schedule())
 
         return call
 
-    def _schedule(self) -> None:
+    def _schedule(self) -> float:
         self._next = _clock.monotonic() + self._interval / 1000
+        return self._next
 
     def due(self) -> float | None:
         """Return when to export next."""

@@ -6,10 +6,12 @@ do, and before a fork if it waits, so that a child is not made by a process with
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from af_otel.runtime import _clock, _threads
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 # Seconds that the thread waits for more before it ends.
 LINGER = 1.0
-# Seconds that a fork waits for an idle thread to end, and a start for a thread to begin.
+# Seconds that a fork waits for an idle thread to end.
 _PARK = 0.2
 
 
@@ -59,6 +61,7 @@ class Sender:
         self._thread: _Hidden | None = None
         self._idle = False
         self._parked = False
+        self._until = inf  # when the thread looks again; not known while it is at work
         # A semaphore of one: released to wake the thread. Unlike an Event, it has no lock around
         # it that a signal handler could find taken.
         self._signal = threading.Lock()
@@ -70,10 +73,12 @@ class Sender:
         """Run this job, too, after those added before it."""
         self._jobs = [*self._jobs, job]
 
-    def wake(self) -> None:
-        """Look again at what is due, on a thread that is started if there is none."""
+    def wake(self, at: float = 0.0) -> None:
+        """Look at what is due by the time `at`, on a thread that is started if there is none."""
         if self._thread is None and not self._parked and not self._done.is_set():
             self._start()
+        elif at >= self._until:
+            return
         with suppress(RuntimeError):  # it has been woken and has not looked yet
             self._signal.release()
 
@@ -82,10 +87,10 @@ class Sender:
             return  # another thread, or the code that a signal has interrupted, is about to
         try:
             if self._thread is None:
+                _leave_out_hidden()
                 thread = self._thread = _Hidden(self._work)
                 try:
                     _threads.start(thread)
-                    thread.hidden.wait(_PARK)
                 except RuntimeError:  # the interpreter is on its way out
                     self._thread = None
         finally:
@@ -116,6 +121,7 @@ class Sender:
     def _work(self) -> None:
         idle_since = None
         while not self._ending and not self._parked:
+            self._until = inf
             now = _clock.monotonic()
             due = [at for job in self._jobs if (at := job.due()) is not None]
             if any(at <= now for at in due):
@@ -124,13 +130,14 @@ class Sender:
                 continue
             if due:
                 idle_since = None
-            elif not self._stays:
-                idle_since = now if idle_since is None else idle_since
-                if now - idle_since >= LINGER:
-                    break
+            elif idle_since is None:
+                idle_since = now
+            elif now - idle_since >= LINGER and not self._stays:
+                break
             wait = min(due) - now if due else LINGER
+            self._until = now + wait
             self._idle = True
-            self._signal.acquire(timeout=wait if due or not self._stays else -1)
+            self._signal.acquire(timeout=min(wait, threading.TIMEOUT_MAX))
             self._idle = False
         if self._ending:
             self._finish()
@@ -146,7 +153,6 @@ class Sender:
             if at is not None and at <= now and not self._parked:
                 with suppress(Exception):
                     job.run()
-        _hide()
 
     def _park(self) -> None:
         """End a thread that only waits: a fork with threads is warned of, and takes their locks."""
@@ -175,8 +181,12 @@ class Sender:
             self.wake()
 
 
+# Marks the function that stands for `threading.enumerate`.
+_hiding = "__af_otel__"
+
+
 class _Hidden(threading.Thread):
-    """A daemon thread that `threading.enumerate()` does not list and debuggers do not trace."""
+    """A daemon thread that `threading` does not list and debuggers do not trace."""
 
     # pydevd (debugpy, PyCharm) leaves threads with these alone.
     pydev_do_not_trace = True
@@ -185,29 +195,35 @@ class _Hidden(threading.Thread):
     def __init__(self, work: Callable[[], None]) -> None:
         super().__init__(name="af-otel", daemon=True)
         self._work = work
-        self.hidden = threading.Event()
         self.ended = threading.Event()
 
     def run(self) -> None:
         # `threading.settrace` and `setprofile` have set these for all new threads.
         sys.settrace(None)
         sys.setprofile(None)
-        _hide()
-        self.hidden.set()
         try:
             self._work()
         finally:
-            _hide()
             self.ended.set()
 
-    def _delete(self) -> None:
-        """Leave the list of threads, which this one is not in."""
-        _hide()
 
+def _leave_out_hidden() -> None:
+    """Have `threading.enumerate` and `active_count` leave hidden threads out.
 
-def _hide() -> None:
-    """Take the current thread out of the list of threads.
-
-    `threading.current_thread()`, which logging calls, adds one that is not in it.
+    They stay in the module's own records: a debugger that misses one there makes up a thread for
+    it, and so does `threading.current_thread()`, which logging calls.
     """
-    threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]  # noqa: SLF001
+    listed = threading.enumerate
+    if _hiding in vars(listed):
+        return
+
+    @functools.wraps(listed)
+    def enumerate_() -> list[threading.Thread]:
+        return [thread for thread in listed() if not isinstance(thread, _Hidden)]
+
+    @functools.wraps(threading.active_count)
+    def active_count() -> int:
+        return len(enumerate_())
+
+    setattr(enumerate_, _hiding, True)
+    threading.enumerate, threading.active_count = enumerate_, active_count

@@ -97,8 +97,11 @@ class SpanQueue(SpanProcessor):
         queue = self._queue
         if not queue:
             self._since = _clock.monotonic()
+            queue.append(span)
+            self._sender.wake(self._since + self._delay)
+            return
         queue.append(span)
-        if len(queue) == 1 or len(queue) == self._batch:
+        if len(queue) == self._batch:
             self._sender.wake()
 
     def due(self) -> float | None:
@@ -183,9 +186,9 @@ class PendingSpans(SpanProcessor):
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled or len(self._open) >= self.limit:
             return
-        self._open[context.span_id] = (_clock.monotonic() + self.after, span)
-        if len(self._open) == 1:
-            self._sender.wake()
+        due = _clock.monotonic() + self.after
+        self._open[context.span_id] = (due, span)
+        self._sender.wake(due)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Forget the span: its own record is on its way."""
