@@ -136,6 +136,7 @@ def _traces(
     if settings.traces.exporter != "console":
         exporter = _Otlp(settings.traces)
         exporters.append(exporter)
+        sender.on_pause(exporter.disconnect)
     queue = SpanQueue(
         sender,
         PrivateSpanExporter(exporter, texts=settings.exception_texts).export,
@@ -160,6 +161,7 @@ def _meters(
     if settings.metrics.exporter != "console":
         exporter = _Otlp(settings.metrics)
         exporters.append(exporter)
+        sender.on_pause(exporter.disconnect)
     reader = Reader(
         sender,
         Merging(exporter, resource),
@@ -204,6 +206,10 @@ class _Otlp:
             with one_line_each():
                 self._made[process] = otlp(self._destination)
         return self._made[process]
+
+    def disconnect(self) -> None:
+        """Close the connection; the next export opens another."""
+        self._own()._client._transport.close()  # noqa: SLF001
 
     def hurry(self, timeout: float) -> None:
         """Wait at most `timeout` seconds from now on, as someone waits for this process to end."""

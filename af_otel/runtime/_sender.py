@@ -50,6 +50,7 @@ class Sender:
 
     def __init__(self) -> None:
         self._jobs: list[Job] = []
+        self._pauses: list[Callable[[], None]] = []
         self._ending = False
         self._stays = False
         self._reset()
@@ -72,6 +73,10 @@ class Sender:
     def add(self, job: Job) -> None:
         """Run this job, too, after those added before it."""
         self._jobs = [*self._jobs, job]
+
+    def on_pause(self, call: Callable[[], None]) -> None:
+        """Call this, too, on the thread, when there is nothing to do for a while."""
+        self._pauses = [*self._pauses, call]
 
     def wake(self, at: float = 0.0) -> None:
         """Look at what is due by the time `at`, on a thread that is started if there is none."""
@@ -133,8 +138,11 @@ class Sender:
             elif idle_since is None:
                 idle_since = now
             elif now - idle_since >= LINGER and not self._stays:
+                self._pause()
                 break
             wait = min(due) - now if due else LINGER
+            if wait > LINGER:
+                self._pause()
             self._until = now + wait
             self._idle = True
             self._signal.acquire(timeout=min(wait, threading.TIMEOUT_MAX))
@@ -153,6 +161,11 @@ class Sender:
             if at is not None and at <= now and not self._parked:
                 with suppress(Exception):
                     job.run()
+
+    def _pause(self) -> None:
+        for call in self._pauses:
+            with suppress(Exception):
+                call()
 
     def _park(self) -> None:
         """End a thread that only waits: a fork with threads is warned of, and takes their locks."""

@@ -39,6 +39,23 @@ def test_imports_find_what_they_find_without_us(compared):
     assert "opentelemetry False" in compared.outcome(SAME).stdout
 
 
+def test_no_descriptor_is_left_open(compared):
+    """The connection to the Collector is closed where nothing is sent for a while."""
+    script = """
+    import os
+    def opened():
+        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+        return sorted(os.readlink(link).partition(":")[0] for link in links if os.path.lexists(link))
+    before = opened()
+    record()
+    deadline = time.monotonic() + 30
+    while opened() != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    print(opened() == before)
+    """
+    assert compared.outcome(script).stdout == "True\n"
+
+
 def test_a_library_that_a_cell_adds_is_the_one_imported(compared):
     """Of another version than the payload could have: the cell's directory is the only one."""
     script = """
