@@ -45,7 +45,8 @@ def test_no_descriptor_is_left_open(compared):
     import os
     def opened():
         links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-        return sorted(os.readlink(link).partition(":")[0] for link in links if os.path.lexists(link))
+        links = filter(os.path.lexists, links)
+        return sorted(os.readlink(link).partition(":")[0] for link in links)
     before = opened()
     record()
     deadline = time.monotonic() + 30
