@@ -131,7 +131,7 @@ def ours(recorder: Recorder) -> tuple[float, float, float]:
             time.sleep(0.01)
 
     loop = replay(plugin, recorder.calls, drain)
-    plugin.stop()
+    plugin.finish(60)
     if plugin.overflow:
         sys.exit(f"{plugin.overflow} notes lost: the replay is faster than the thread")
     return arrival, loop, time.process_time() - whole

@@ -17,6 +17,7 @@ from dasks import instrumented, is_child, until
 from distributed import Client, wait
 from distributed.utils_test import gen_cluster, inc, slowinc
 from opentelemetry import baggage, context
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
 GATE = threading.Event()
@@ -354,10 +355,36 @@ async def test_closing_the_scheduler_ends_what_is_open(c, s, a, b, telemetry):
     future = c.submit(slowinc, 1, delay=1)
     await until(lambda: s.tasks)
     await s.close()
-    (graph,) = telemetry.spans("compute graph")
+    (graph,) = await telemetry.wait("compute graph")
     assert graph.attributes["dask.graph.outcome"] == "cancelled"
     assert telemetry.counts("dask.compute.duration") == {("cancelled",): 1}
     del future
+
+
+@gen_cluster(client=True)
+async def test_closing_a_scheduler_waits_for_no_export(c, s, a, b, telemetry):
+    """Spans are made and exported behind its event loop, which goes on at once."""
+    closed, done = threading.Event(), []
+
+    class Slow(SpanProcessor):
+        def on_end(self, span):
+            if span.name != "worker share":
+                done.append((closed.wait(4), threading.current_thread().name))
+
+    telemetry.traces.add_span_processor(Slow())
+    settled, open_ = c.submit(inc, 1, key="settled"), c.submit(hold, 1, key="open")
+    await settled
+    await until(lambda: s.tasks["open"].state == "processing")
+    await s.close()
+    closed.set()
+    GATE.set()
+    await until(lambda: len(telemetry.spans("compute graph")) == 2)
+    assert set(done) == {(True, "af-otel-dask-scheduler")}
+    assert {span.attributes["dask.graph.outcome"] for span in telemetry.spans("compute graph")} == {
+        "ok",
+        "cancelled",
+    }
+    del open_
 
 
 @gen_cluster(client=True)

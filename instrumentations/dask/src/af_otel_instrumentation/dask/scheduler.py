@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from af_otel_instrumentation.dask._errors import error_type
 from af_otel_instrumentation.dask._hooks import complain, harmless, wall_time
-from af_otel_instrumentation.dask._queue import LIMIT, Queue
+from af_otel_instrumentation.dask._queue import EXIT_TIMEOUT, LIMIT, Queue
 from af_otel_instrumentation.dask.graph import ERROR, Run
 from af_otel_instrumentation.dask.submissions import Submission, Submissions
 from af_otel_instrumentation.dask.tasks import TaskMetrics, WorkerCount
@@ -36,7 +36,6 @@ NAME = "af-otel"
 
 _PASSING = frozenset({"waiting", "queued", "processing", "no-worker"})
 _MAX_WORKER_NAMES = 10_000
-_CLOSE_TIMEOUT = 5.0
 # Keys may be anything; as names of spans and metrics they are to be few and short.
 _LONGEST = 100
 _ADDRESS = re.compile(r"://|[?@]")
@@ -149,11 +148,16 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
             message["annotations"] = {**message["annotations"], DASK_ANNOTATION: carrier}
 
     def stop(self) -> None:
-        """End what is open as cancelled, and the thread."""
+        """End what is open as cancelled. The thread that makes spans of it ends by itself."""
         self._closed = True
         with harmless("Scheduler.close"):
             self._submissions.close()
-            self._queue.close(_CLOSE_TIMEOUT)
+            self._queue.close()
+
+    def finish(self, timeout: float) -> None:
+        """Stop, and wait for the spans; not on an event loop."""
+        self.stop()
+        self._queue.finish(timeout)
 
     def _left(self, key: Any, *, forgotten: bool) -> None:
         if forgotten:
@@ -163,6 +167,8 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
 
     def _note(self, key: Any, event: dict[str, Any], exception: Any) -> None:
         queue = self._queue
+        if queue.closed:
+            return
         if len(queue.notes) >= LIMIT:
             self.overflow += 1
             return
@@ -283,7 +289,7 @@ def hook(
     def leave() -> None:
         for plugin in list(plugins):
             plugin._scheduler.plugins.pop(NAME, None)
-            plugin.stop()
+            plugin.finish(EXIT_TIMEOUT)
         for count in counts:
             count.schedulers.clear()
 

@@ -80,6 +80,7 @@ class Submissions:
         self._tracer = tracer
         self._done = done
         self._parents: OrderedDict[tuple[str, str], _Parent] = OrderedDict()
+        self._open: set[Submission] = set()
         self._closed = False
 
     def add(
@@ -115,8 +116,10 @@ class Submissions:
 
     def abandon(self) -> None:
         """End everything as cancelled, when the scheduler forgets all its tasks or closes."""
-        for key in list(self.wanted):
-            self.arrived(key, CANCELLED)
+        self.wanted.clear()
+        for submission in list(self._open):
+            submission.outcome = worse(submission.outcome, CANCELLED)
+            self._settle(submission)
         for graph in list(self.graphs.values()):
             if graph.gathers and not graph.open:
                 self._end(graph)
@@ -188,10 +191,13 @@ class Submissions:
             others = wanted.get(key)
             wanted[key] = alone if others is None else others + alone
             submission.missing += 1
-        if not submission.missing:
+        if submission.missing:
+            self._open.add(submission)
+        else:
             self._settle(submission)
 
     def _settle(self, submission: Submission) -> None:
+        self._open.discard(submission)
         graph = submission.graph
         graph.stop = submission.stop = wall_time()
         graph.outcome = worse(graph.outcome, submission.outcome)
