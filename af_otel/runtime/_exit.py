@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def after_the_host(owner: object, finish: Callable[[], None]) -> None:
+    """Call `finish` at the end of the process, after what hosts and users have `atexit` call.
+
+    That is where `distributed` closes clusters and clients that a script has left open, and where
+    their last spans end. It makes sure that finalizers are called later.
+
+    Parameters
+    ----------
+    owner
+        Lives as long as the process.
+    """
+    weakref.finalize(owner, finish)
 
 
 def of_multiprocessing(finish: Callable[[], None]) -> None:

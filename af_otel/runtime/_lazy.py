@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from functools import partial
@@ -71,7 +70,7 @@ class Loader:
         self._service = _BY_ROLE.get(self.role) or _BY_SCOPE.get(
             scope.rpartition(".")[2], services.DASK_CLIENT
         )
-        atexit.register(self.shutdown)
+        _exit.after_the_host(self, self.shutdown)
         _exit.of_multiprocessing(self.shutdown)
         _exit.before_threads_end(self._settle)
         if not self._forks:
