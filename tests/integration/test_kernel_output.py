@@ -18,7 +18,7 @@ LINE = "the Collector does not take telemetry"
 BROKEN = """
 import logging, distributed
 logging.basicConfig(level=logging.INFO)
-from af_otel_instrumentation.dask import client
+from _af_otel.af_otel_instrumentation.dask import client
 client.trace = None
 """
 
@@ -56,7 +56,7 @@ def test_what_fails_in_telemetry_is_in_the_log_and_in_no_cell(kernel):
     client.execute(BROKEN, reply=True)
     shown = list(output(client))
     deadline = time.monotonic() + 90
-    while not log.exists() or LINE not in log.read_text():
+    while "theirs\n" not in shown or not log.exists() or LINE not in log.read_text():
         assert time.monotonic() < deadline, f"not logged: {''.join(shown)}"
         client.execute("import os, time; os.write(2, b'theirs\\n'); time.sleep(0.5)", reply=True)
         shown += output(client)

@@ -106,7 +106,8 @@ def hosts(injection, tmp_path_factory):
     """Compares scripts in the environment with Dask, which runs the tests."""
 
     def compare(script):
-        return Comparison(HOSTS, injection, tmp_path_factory.mktemp("hosts")).outcome(script)
+        outcome = Comparison(HOSTS, injection, tmp_path_factory.mktemp("hosts")).outcome(script)
+        assert outcome.returncode == 0, outcome.stderr
 
     return compare
 
@@ -152,7 +153,7 @@ def test_hooks_for_all_threads_are_not_called_on_ours(hosts):
 import threading
 seen = set()
 def hook(frame, event, arg):
-    seen.add((frame.f_globals.get("__name__"), frame.f_code.co_name))
+    seen.add((str(frame.f_globals.get("__name__")), frame.f_code.co_name))
     return hook
 threading.settrace(hook)
 threading.setprofile(hook)
@@ -166,7 +167,7 @@ print([name for name, function in seen if name.endswith("._sender") and function
 
 def test_a_fork_is_not_warned_of(python, injection, tmp_path):
     """Python 3.12 and newer warn of one in a process with threads."""
-    Comparison(python, injection, tmp_path).outcome(
+    outcome = Comparison(python, injection, tmp_path).outcome(
         """
         import warnings
         warnings.simplefilter("always")
@@ -178,3 +179,4 @@ def test_a_fork_is_not_warned_of(python, injection, tmp_path):
             os.wait()
         """
     )
+    assert outcome.returncode == 0, outcome.stderr
