@@ -17,6 +17,7 @@ LIBRARIES = "jupyterhub jupyter-server ipykernel distributed dask-gateway".split
 ENTRIES = (
     "jupyterhub-singleuser jupyter-lab dask-scheduler dask-worker dask-gateway-scheduler".split()
 )
+COMMANDS = 1200  # characters that commands may take of the message
 
 
 def versions():
@@ -62,26 +63,68 @@ def customizations():
     return found
 
 
-def interpreter():
-    """The Python behind the image's server or worker, if that is another one than this."""
+def scripts():
+    """Yield the scripts of the image's server and workers, with the command of their first line."""
     import shutil
 
     for entry in ENTRIES:
         script = shutil.which(entry)
-        if not script:
-            continue
-        with open(script, "rb") as text:
-            first = text.readline(500).decode("utf-8", "replace")
-        match = re.match(r"#!\s*(\S+)(?:\s+(\S+))?", first)
-        if not match:
-            return None
-        python = match.group(1)
+        if script:
+            with open(script, "rb") as text:
+                first = text.readline(500).decode("utf-8", "replace")
+            yield script, first[2:].split() if first.startswith("#!") else []
+
+
+def interpreter():
+    """The Python behind the image's server or worker, if that is another one than this."""
+    import shutil
+
+    for _, command in scripts():
+        python = command[0] if command else ""
         if python.endswith("/env"):
-            python = shutil.which(match.group(2) or "") or ""
+            names = [word for word in command[1:] if not word.startswith("-")]
+            python = shutil.which(names[0]) or "" if names else ""
         # Not resolved: a virtual environment's Python is a link to the one it was made of.
         same = os.path.dirname(python) == os.path.dirname(sys.executable)
         return None if same or not os.path.exists(python) else python
     return None
+
+
+def kernels():
+    """Yield the files of the kernel specs that Jupyter finds here, with their `argv`."""
+    from pathlib import Path
+
+    try:
+        from jupyter_core.paths import jupyter_path
+    except ImportError:
+        return
+    ipython = os.environ.get("IPYTHONDIR") or Path.home() / ".ipython"
+    seen = set()
+    for directory in [*map(Path, jupyter_path("kernels")), Path(ipython, "kernels")]:
+        for spec in sorted(directory.glob("*/kernel.json")):
+            name = spec.parent.name.lower()
+            if name in seen:  # Jupyter takes the first of a name
+                continue
+            seen.add(name)
+            try:
+                argv = json.loads(spec.read_text(encoding="utf-8"))["argv"]
+                yield str(spec), [str(word) for word in argv]
+            except (OSError, ValueError, KeyError, TypeError):
+                pass
+
+
+def commands():
+    """Commands that may start a Python without its environment or site, by the file they are in."""
+    found, more, size = {}, 0, 0
+    for source in (kernels, scripts):
+        for path, command in source():
+            if re.search(r"\s-[A-Za-z]*[ISE]", " ".join(command)):
+                size += len(json.dumps([path, command]))
+                if size <= COMMANDS:
+                    found[path] = command
+                else:
+                    more += 1
+    return {"found": found, "more": more}
 
 
 class Name(threading.Thread):
@@ -166,7 +209,8 @@ def look():
     """All of it; a part that fails says so and leaves the others."""
     result = {"python": list(sys.version_info[:3]), "executable": sys.executable}
     result["pythonpath"] = os.environ.get("PYTHONPATH", "")
-    for name, function in (("versions", versions), ("custom", customizations)):
+    parts = (("versions", versions), ("custom", customizations), ("commands", commands))
+    for name, function in parts:
         try:
             result[name] = function()
         except Exception as problem:
@@ -186,6 +230,7 @@ def main():
         if other:
             import subprocess
 
+            del result["commands"]  # they are the other Python's to say
             inner = dict(os.environ, AF_OTEL_PROBE_INNER="1")
             script = os.environ["AF_OTEL_PROBE"]
             said = subprocess.check_output([other, "-c", script], env=inner, timeout=20)

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from af_otel.checks import _egress, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._templates import Template
+from af_otel.checks.finding import Unchecked
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import Forbidden
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from af_otel.checks.context import Context
     from af_otel.kubernetes.objects._labels import Pods
 
@@ -69,6 +72,26 @@ class View:
 def views(context: Context) -> list[View]:
     """All of them."""
     return context.once("views", lambda: _views(context))
+
+
+def seen(context: Context) -> Iterator[View]:
+    """Yield the views of images with a Python; what a check says of the others is `unseen`."""
+    for view in views(context):
+        if view.problem is None and view.python.get("python"):
+            yield view
+
+
+def unseen(context: Context) -> Iterator[Unchecked]:
+    """Yield what a check of images has to say of those that could not be looked at."""
+    for view in views(context):
+        if view.problem is not None:
+            image = f"image `{view.template.image}` of {view.template.role}"
+            yield Unchecked(f"{image}: {_reason(view.problem)}", view.problem.hint)
+
+
+def _reason(problem: AfOtelError) -> str:
+    # For a request that is forbidden the hint repeats where.
+    return problem.what + ("" if isinstance(problem, Forbidden) else f" ({problem.where})")
 
 
 def _views(context: Context) -> list[View]:

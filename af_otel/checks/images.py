@@ -14,7 +14,6 @@ from af_otel.checks import _look, _templates
 from af_otel.checks._probe import Failed
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding, Unchecked
-from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.objects.injection import excludes
 from af_otel.runtime._bridge import SUPPORTS
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from af_otel.checks._look import View
     from af_otel.checks.context import Context
-    from af_otel.errors import AfOtelError
 
     Found = Iterator[Finding | Unchecked]
 
@@ -38,24 +36,10 @@ _HOSTS = {
 _HARMLESS = {"sys", "os", "site", "warnings", "apport_python_hook"}
 
 
-def _seen(context: Context) -> Iterator[View]:
-    """The views that say something; why others do not is for the first check to tell."""
-    for view in _look.views(context):
-        if view.problem is None and view.python.get("python"):
-            yield view
-
-
-def _unseen(context: Context) -> Iterator[Unchecked]:
-    for view in _look.views(context):
-        if view.problem is not None:
-            image = f"image `{view.template.image}` of {view.template.role}"
-            yield Unchecked(f"{image}: {_why(view.problem)}", view.problem.hint)
-
-
 @check("Pods and images", "Do the images have a shell and a Python that af-otel runs on?")
 def images_have_python(context: Context) -> Found:
     """A probe with each image looks."""
-    yield from _unseen(context)
+    yield from _look.unseen(context)
     for place in context.places:
         for template in _templates.of(context, place)[_templates.MOST :]:
             yield Unchecked(
@@ -86,11 +70,6 @@ def images_have_python(context: Context) -> Found:
             )
 
 
-def _why(problem: AfOtelError) -> str:
-    # What is forbidden, the hint says once more.
-    return problem.what + ("" if isinstance(problem, Forbidden) else f" ({problem.where})")
-
-
 def _lack(view: View) -> str:
     """What an image lacks for us to run there."""
     image = f"image `{view.template.image}`"
@@ -110,8 +89,8 @@ def _lack(view: View) -> str:
 @check("Pods and images", "Are the libraries in the images new enough to be traced?")
 def libraries_are_supported(context: Context) -> Found:
     """Versions as the image's own Python sees them, against what the instrumentations support."""
-    yield from _unseen(context)
-    for view in _seen(context):
+    yield from _look.unseen(context)
+    for view in _look.seen(context):
         template = view.template
         versions = view.python.get("versions") or {}
         for host, roles in _HOSTS.items():
@@ -133,10 +112,10 @@ def libraries_are_supported(context: Context) -> Found:
 @check("Pods and images", "Do spans of the images' own OpenTelemetry reach the Collector?")
 def opentelemetry_fits(context: Context) -> Found:
     """af-otel has one of its own; what users record with the image's is exported as well."""
-    yield from _unseen(context)
+    yield from _look.unseen(context)
     (text,) = SUPPORTS
     wanted = Requirement(text)
-    for view in _seen(context):
+    for view in _look.seen(context):
         template = view.template
         have = (view.python.get("versions") or {}).get(wanted.name)
         if have is not None and not _within(have, wanted):
@@ -153,8 +132,8 @@ def opentelemetry_fits(context: Context) -> Found:
 @check("Pods and images", "What do the images run at every start of Python?")
 def own_sitecustomize_is_chained(context: Context) -> Found:
     """Ours stands in front of it and runs it as if it came first; that is good to know."""
-    yield from _unseen(context)
-    for view in _seen(context):
+    yield from _look.unseen(context)
+    for view in _look.seen(context):
         template = view.template
         for name, custom in (view.python.get("custom") or {}).items():
             imports = [each for each in custom["imports"] if each not in _HARMLESS]
@@ -176,8 +155,8 @@ def own_sitecustomize_is_chained(context: Context) -> Found:
 def own_python_path_is_kept(context: Context) -> Found:
     """A pod's PYTHONPATH replaces the image's: ours is added by the policy, which keeps both."""
     if context.cluster is not None:
-        yield from _unseen(context)
-        for view in _seen(context):
+        yield from _look.unseen(context)
+        for view in _look.seen(context):
             path = view.python.get("pythonpath") or ""
             others = [each for each in path.split(":") if each and "af-otel" not in each]
             if others:
