@@ -22,7 +22,7 @@ from af_otel.checks.context import Context
 from tests.rendered import a_facility
 
 CHECK = "python-is-not-isolated"
-FOUND = "import sys; print('af_otel_boot' in sys.modules)"
+FOUND = "import sys; print('_af_otel_boot' in sys.modules)"
 KERNEL = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 
