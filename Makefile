@@ -8,12 +8,13 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test parts-of-cluster cluster servers browser lint venv oldest libraries clean \
-	clean-cache
+.PHONY: help up test upstream parts-of-cluster cluster servers browser lint venv oldest libraries \
+	clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
 	@echo 'make test [ARGS=...]   all tests, fast ones first; ARGS go to pytest'
+	@echo 'make upstream          tests of the libraries we hook, plain and injected; ARGS, e.g. --help'
 	@echo 'make cluster           a Kubernetes with a JupyterHub and Dask Gateway, until Ctrl-C (root)'
 	@echo 'make servers           build what the facility runs (Collector, Jaeger, Prometheus, proxy)'
 	@echo 'make lint              ruff, mypy, import rules, spelling, licences'
@@ -31,6 +32,10 @@ else
 test: libraries browser oldest parts-of-cluster
 	@tools/test.sh
 endif
+
+upstream: venv
+	@$(BIN)/python tools/build_servers.py configurable-http-proxy
+	@$(BIN)/python tools/upstream_suites.py $(ARGS)
 
 # For the tests on a cluster, which skip, and say why, where there can be none. CI has one.
 parts-of-cluster: servers
