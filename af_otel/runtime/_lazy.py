@@ -20,6 +20,7 @@ from af_otel.runtime._sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from af_otel.runtime._budget import Budget
     from af_otel.runtime._sdk import Providers
 
 # A span that starts while the SDK still loads waits for it this long at most, then goes untraced.
@@ -155,13 +156,13 @@ class LazyTracerProvider(trace.TracerProvider):
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
-    def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> trace.Tracer:
+    def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> LazyTracer:
         """Return a tracer and start loading what is behind it."""
         self._loader.begin(instrumenting_module_name)
-        return _LazyTracer(self._loader, instrumenting_module_name, *args, **kwargs)
+        return LazyTracer(self._loader, instrumenting_module_name, *args, **kwargs)
 
 
-class _LazyTracer(trace.Tracer):
+class LazyTracer(trace.Tracer):
     def __init__(self, loader: Loader, *args: Any, **kwargs: Any) -> None:
         self._loader = loader
         self._args = args, kwargs
@@ -176,6 +177,12 @@ class _LazyTracer(trace.Tracer):
             args, kwargs = self._args
             self._tracer = providers.traces.get_tracer(*args, **kwargs)
         return self._tracer
+
+    @property
+    def budget(self) -> Budget | None:
+        """What bounds the users' spans of a trace; None while the SDK is not loaded."""
+        providers = self._loader.providers
+        return None if providers is None else providers.budget
 
     def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
         return self._real().start_span(*args, **kwargs)

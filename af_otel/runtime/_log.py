@@ -39,17 +39,20 @@ def say(line: str) -> None:
 
 
 def keep_from_the_users_handlers() -> None:
-    """Log what instrumentations report as `say` does, unless stderr is an operator's log.
+    """Log what instrumentations and our OpenTelemetry report as `say` does, unless stderr is an
+    operator's log.
 
     Users configure logging: a root handler prints into the cell that runs.
     """
     boot = sys.modules.get("_af_otel_boot")
     if boot is None or boot.operated():
         return
-    logger = logging.getLogger(INSTRUMENTATIONS)
-    if _says not in logger.handlers:
-        logger.addHandler(_says)
+    for name in (INSTRUMENTATIONS, OPENTELEMETRY):
+        logger = logging.getLogger(name)
+        if _says not in logger.handlers:
+            logger.addHandler(_says)
         logger.propagate = False
+    _kept.add(OPENTELEMETRY)
 
 
 def quieten_exporters() -> None:
@@ -75,6 +78,8 @@ class _Says(logging.Handler):
 _says = _Says(logging.WARNING)
 _lock = threading.Lock()
 _within = 0
+# Loggers that have `_says` for good.
+_kept: set[str] = set()
 
 
 @contextmanager
@@ -94,6 +99,6 @@ def one_line_each() -> Iterator[None]:
     finally:
         with _lock:
             _within -= 1
-            if not _within:
+            if not _within and OPENTELEMETRY not in _kept:
                 logger.removeHandler(_says)
                 logger.propagate = True

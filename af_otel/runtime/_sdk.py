@@ -17,9 +17,11 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, Sp
 from opentelemetry.sdk.version import __version__
 
 from af_otel.runtime import _chance, _clock, _privacy
+from af_otel.runtime._budget import Budget
 from af_otel.runtime._exporters import otlp
 from af_otel.runtime._log import one_line_each, quieten_exporters, say
 from af_otel.runtime._merging import Merging
+from af_otel.runtime._packages import is_ours
 from af_otel.runtime._reader import Reader, in_child
 from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes, SpanQueue
@@ -47,18 +49,22 @@ class Providers:
     ----------
     traces, meters
         What instrumentations make spans and measurements with.
+    budget
+        Of the users' spans in each trace.
     """
 
     def __init__(
         self,
         traces: TracerProvider,
         meters: sdk_metrics.MeterProvider,
+        budget: Budget,
         sender: Sender,
         exporters: Sequence[_Otlp],
         flush_timeout: int,
     ) -> None:
         self.traces = traces
         self.meters = meters
+        self.budget = budget
         self._sender = sender
         self._exporters = exporters
         self._flush_timeout = flush_timeout / 1000
@@ -88,9 +94,10 @@ def load(service: str, role: str, sender: Sender) -> Providers:
     _clock.use_our_own()
     resource = _resource(settings, service, role)
     exporters: list[_Otlp] = []
-    traces = _traces(settings, resource, role, sender, exporters)
+    budget = Budget(settings.max_spans)
+    traces = _traces(settings, resource, role, sender, exporters, budget)
     meters = _meters(settings, resource, sender, exporters)
-    return Providers(traces, meters, sender, exporters, settings.flush_timeout)
+    return Providers(traces, meters, budget, sender, exporters, settings.flush_timeout)
 
 
 def _resource(settings: Settings, service: str, role: str) -> Resource:
@@ -126,10 +133,16 @@ def _sampler(settings: Settings) -> sampling.Sampler | None:
 
 
 def _traces(
-    settings: Settings, resource: Resource, role: str, sender: Sender, exporters: list[_Otlp]
+    settings: Settings,
+    resource: Resource,
+    role: str,
+    sender: Sender,
+    exporters: list[_Otlp],
+    budget: Budget,
 ) -> TracerProvider:
     provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
     provider.add_span_processor(SessionAttributes(_inherited(role)))
+    provider.add_span_processor(budget)
     if settings.traces.exporter == "none":
         return provider
     exporter: Any = ConsoleSpanExporter()
@@ -217,7 +230,6 @@ class _Otlp:
         client._timeout = min(client._timeout, timeout)  # noqa: SLF001
 
 
-_OURS = "af_otel_instrumentation."
 _DAY = 86400 * 10**9
 
 
@@ -261,8 +273,7 @@ def _is_impossible(span: ReadableSpan) -> bool:
         return False
     if end < start:
         return True
-    scope = span.instrumentation_scope
-    if scope is None or not scope.name.startswith(_OURS):
+    if not is_ours(span.instrumentation_scope):
         return False
     now = _clock.time_ns()
     return start < now - 366 * _DAY or end > now + _DAY

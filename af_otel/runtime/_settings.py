@@ -102,6 +102,10 @@ class Settings:
     pending_after: int = field(
         default_factory=lambda: number("AF_OTEL_PENDING_AFTER", default=1000)
     )
+    # Spans of users' code that one trace has at most, of each process.
+    max_spans: int = field(
+        default_factory=lambda: number("AF_OTEL_MAX_SPANS_PER_TRACE", default=1000)
+    )
     exception_texts: bool = field(
         default_factory=lambda: (
             choice("AF_OTEL_EXCEPTION_TEXTS", default="false", known=("true", "false")) == "true"

@@ -54,7 +54,6 @@ def activate(role: str, anchor: str) -> None:
         say(f"{anchor} is left to the environment's own `{name}`")
         return
     loader = _load_for(role, go_on=role in _SCRIPTS and anchor != _KERNEL)
-    keep_from_the_users_handlers()
     import_module(f"{_packages.INSTRUMENTATIONS}.{INSTRUMENTATIONS[anchor]}").instrument(
         tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
     )
@@ -86,6 +85,7 @@ def meters(role: str) -> LazyMeterProvider:
 def _load_for(role: str, *, go_on: bool) -> Loader:
     global _loader  # noqa: PLW0603
     if _loader is None:
+        keep_from_the_users_handlers()
         _loader = Loader(role)
         if go_on:
             _go_on()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from comparing import RECORD
+from comparing import RECORD, run_cells
 from environments import PLAIN, receiving, run
 from pythons import venv
 
@@ -259,9 +259,14 @@ print([(m.name, m.data.data_points[0].value) for scope in data for m in scope.me
 def test_wrong_use_does_what_it_does_without_us(both):
     """The API that does nothing takes anything; so does ours."""
     plain, injected, found = both("""
+sys.stderr = sys.stdout
 record()
 from opentelemetry import metrics, trace
 tracer = trace.get_tracer("mine")
+ended = tracer.start_span("ended")
+for _ in range(2):
+    ended.end()
+    ended.set_attribute("late", 1)
 with tracer.start_as_current_span("odd", kind="client", links=["x"], attributes=7) as span:
     span.set_attribute(object(), object())
     span.set_status("fine")
@@ -309,8 +314,6 @@ print(opentelemetry.sdk.trace.__spec__.name, opentelemetry.sdk.trace.TracerProvi
 
 def test_a_kernel_exports_what_its_cells_record(payload, tmp_path):
     """A user's span is part of its cell, and what the cell does within it is part of the span."""
-    from comparing import run_cells
-
     with receiving() as (endpoint, requests):
         env = {"PYTHONPATH": str(payload), "AF_OTEL_ENDPOINT": endpoint}
         shown = run_cells(
@@ -329,3 +332,42 @@ def test_a_kernel_exports_what_its_cells_record(payload, tmp_path):
             "both spans",
         )
     assert found["user work"]["parentSpanId"] == found["run cell"]["spanId"]
+
+
+def test_a_cell_that_makes_many_spans_says_how_many_it_left_out(payload, tmp_path):
+    """So does the next one, in which the count begins again; what is around them goes on."""
+    loop = """
+from opentelemetry import trace
+tracer = trace.get_tracer("mine")
+for number in range(100):
+    with tracer.start_as_current_span("outer"):
+        with tracer.start_as_current_span("inner") as inner:
+            pass
+print(inner.is_recording(), trace.get_current_span().is_recording())
+"""
+    with receiving() as (endpoint, requests):
+        env = {
+            "PYTHONPATH": str(payload),
+            "AF_OTEL_ENDPOINT": endpoint,
+            "AF_OTEL_MAX_SPANS_PER_TRACE": "31",
+        }
+        assert run_cells(tmp_path, env, [loop, loop, "1"]) == ["False False\n"] * 2 + [""]
+    spans = [
+        span
+        for request in requests
+        for group in json.loads(request.body).get("resourceSpans", [])
+        for scope in group["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    cells = [span for span in spans if span["name"] == "run cell"]
+    counts = [
+        sum(span["traceId"] == cell["traceId"] for span in spans if span is not cell)
+        for cell in cells
+    ]
+    left_out = [
+        one["value"]["intValue"]
+        for cell in cells
+        for one in cell["attributes"]
+        if one["key"] == "af_otel.spans.left_out"
+    ]
+    assert (counts, left_out) == ([31, 31, 0], ["169", "169"])

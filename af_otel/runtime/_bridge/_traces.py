@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextvars import Token
 
+    from af_otel.runtime._budget import Budget
+    from af_otel.runtime._lazy import LazyTracer
+
 
 def join(api: Any, traces: Any) -> None:
     own: Any = trace
@@ -80,10 +83,12 @@ class _Spans:
 
     def __init__(self, api: Any) -> None:
         self.api = api
+        self._our_context = context._RUNTIME_CONTEXT._current_context  # type: ignore[attr-defined]  # noqa: SLF001
+        self._last: tuple[Context | None, int] = (None, 0)
         self._span = _span_class(self)
         self._tracer = _tracer_class(self)
 
-    def tracer(self, ours: trace.Tracer) -> Any:
+    def tracer(self, ours: LazyTracer) -> Any:
         """Return a tracer of the user's API that records with ours."""
         return self._tracer(ours)
 
@@ -125,6 +130,30 @@ class _Spans:
     def our_links(self, links: Iterable[Any] | None) -> list[trace.Link]:
         return [trace.Link(self.our_context(one.context), one.attributes) for one in links or ()]
 
+    def left_out(self, budget: Budget, context: Any) -> Any:
+        """Return what stands for a span that its trace has no room for; None if there is room.
+
+        It is the span around it, as without us.
+        """
+        span = self.api.get_current_span(context)
+        if type(span) is self._span:
+            room = not budget.leaves_out(span.af_otel_trace_id)
+            return None if room else self.api.NonRecordingSpan(span.get_span_context())
+        if span is not self.api.INVALID_SPAN:
+            return span if budget.leaves_out(span.get_span_context().trace_id) else None
+        if context is not None:
+            return None  # the root of a trace
+        return span if budget.leaves_out(self._our_trace_id()) else None
+
+    def _our_trace_id(self) -> int:
+        """Return the trace of our current span, where none of the user's is current."""
+        current = self._our_context.get()
+        known, trace_id = self._last
+        if current is not known:
+            trace_id = trace.get_current_span().get_span_context().trace_id
+            self._last = current, trace_id
+        return trace_id
+
     def parent(self, theirs: Any) -> Context | None:
         """Return our context for one that a user passes; None is the current one."""
         if theirs is None:
@@ -143,13 +172,17 @@ def _span_class(spans: _Spans) -> type[Any]:  # noqa: C901 - one method for each
 
         def __init__(self, span: trace.Span) -> None:
             self.af_otel_span = span
+            self.af_otel_trace_id = span.get_span_context().trace_id
+            self._context: Any = None
 
         @harmless
         def end(self, end_time: int | None = None) -> None:
             self.af_otel_span.end(end_time)
 
         def get_span_context(self) -> Any:
-            return spans.their_context(self.af_otel_span.get_span_context())
+            if self._context is None:
+                self._context = spans.their_context(self.af_otel_span.get_span_context())
+            return self._context
 
         @harmless
         def set_attributes(self, attributes: Any) -> None:
@@ -199,7 +232,7 @@ def _span_class(spans: _Spans) -> type[Any]:  # noqa: C901 - one method for each
     return Span
 
 
-def _tracer_class(spans: _Spans) -> type[Any]:
+def _tracer_class(spans: _Spans) -> type[Any]:  # noqa: C901 - one method for each of the API's
     api = spans.api
     # Of later versions; it also decorates coroutines.
     decorated = getattr(api, "_agnosticcontextmanager", contextmanager)
@@ -207,8 +240,17 @@ def _tracer_class(spans: _Spans) -> type[Any]:
     class Tracer(api.Tracer):  # type: ignore[misc,name-defined]
         """A tracer of the user's API that records with one of ours."""
 
-        def __init__(self, ours: trace.Tracer) -> None:
+        def __init__(self, ours: LazyTracer) -> None:
             self._ours = ours
+            # Gives what the user would have without us.
+            self._none = api.NoOpTracer()
+            self._budget: Budget | None = None
+
+        def _left_out(self, context: Any) -> Any:
+            budget = self._budget
+            if budget is None:
+                budget = self._budget = self._ours.budget
+            return None if budget is None else spans.left_out(budget, context)
 
         def start_span(
             self,
@@ -221,7 +263,10 @@ def _tracer_class(spans: _Spans) -> type[Any]:
             record_exception: bool = True,
             set_status_on_exception: bool = True,
         ) -> Any:
-            span = self._start(
+            left_out = self._left_out(context)
+            if left_out is not None:
+                return left_out
+            return self._start_span(
                 name,
                 context,
                 kind,
@@ -231,7 +276,10 @@ def _tracer_class(spans: _Spans) -> type[Any]:
                 record_exception,
                 set_status_on_exception,
             )
-            return api.NoOpTracer().start_span(name, context) if span is None else span
+
+        def _start_span(self, name: str, context: Any, *rest: Any) -> Any:
+            span = self._start(name, context, *rest)
+            return self._none.start_span(name, context) if span is None else span
 
         @harmless
         def _start(
@@ -248,11 +296,19 @@ def _tracer_class(spans: _Spans) -> type[Any]:
                 )
             )
 
-        @decorated  # type: ignore[untyped-decorator]
         def start_as_current_span(
+            self, name: str, context: Any = None, *rest: Any, **more: Any
+        ) -> Any:
+            left_out = self._left_out(context)
+            if left_out is not None:
+                return api.use_span(left_out)
+            return self._as_current(name, context, *rest, **more)
+
+        @decorated  # type: ignore[untyped-decorator]
+        def _as_current(
             self,
             name: str,
-            context: Any = None,
+            context: Any,
             kind: Any = api.SpanKind.INTERNAL,
             attributes: Any = None,
             links: Any = None,
@@ -261,7 +317,7 @@ def _tracer_class(spans: _Spans) -> type[Any]:
             set_status_on_exception: bool = True,
             end_on_exit: bool = True,
         ) -> Iterator[Any]:
-            span = self.start_span(name, context, kind, attributes, links, start_time)
+            span = self._start_span(name, context, kind, attributes, links, start_time)
             with api.use_span(
                 span,
                 end_on_exit=end_on_exit,

@@ -80,5 +80,8 @@ COFFEA_CHUNKS: Final = "coffea.chunks"
 PENDING: Final = "af_otel.pending"
 PENDING_SPAN_ID: Final = "af_otel.pending.span_id"
 
+# int; spans of the user's own that were not recorded, on the outermost span of their process
+SPANS_LEFT_OUT: Final = "af_otel.spans.left_out"
+
 # What a metric's attribute is called once its bound is reached.
 OTHER: Final = "other"
