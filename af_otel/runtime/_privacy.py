@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REDACTED = "[redacted]"
+# Characters of a span's or event's name, as the Collector cuts it, too.
+LONGEST_NAME = 1024
 
 # A key with one of these in it names a secret whatever its value, as in the Collector's
 # configuration; exception texts and stack traces quote the user's source and data.
@@ -103,7 +105,7 @@ def scrub(spans: Sequence[ReadableSpan], *, texts: bool = False) -> list[Readabl
 
 def _scrub_event(event: Event, *, texts: bool) -> Event:
     attributes, changed = _scrub(event.attributes, texts=texts)
-    name = scrub_text(event.name)
+    name = scrub_text(event.name[:LONGEST_NAME])
     if not changed and name == event.name:
         return event
     return Event(name, attributes, event.timestamp)
@@ -123,7 +125,7 @@ def _scrub_span(span: ReadableSpan, *, texts: bool) -> ReadableSpan:
     if status.description and not texts:
         # The SDK writes "ValueError: <the user's text>" here.
         status, changed = Status(status.status_code), True
-    name = scrub_text(span.name)
+    name = scrub_text(span.name[:LONGEST_NAME])
     if not changed and name == span.name:
         return span
     return ReadableSpan(

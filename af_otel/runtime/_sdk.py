@@ -12,7 +12,7 @@ from opentelemetry import baggage, propagate
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.version import __version__
 
@@ -27,10 +27,11 @@ from af_otel.runtime._settings import Settings
 from af_otel.runtime._spans import PendingSpans, SessionAttributes, SpanQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from af_otel.runtime._destination import Destination
     from af_otel.runtime._sender import Sender
+    from af_otel.runtime._transport import StandardResult
 
 # The module whose version is `service.version`, by role.
 _HOSTS = {
@@ -40,6 +41,10 @@ _HOSTS = {
     "dask-gateway": "dask_gateway_server",
     "collect": "af_otel",
 }
+
+
+# Characters of an attribute's value, as the Collector cuts it, too.
+LONGEST_VALUE = 4096
 
 
 class Providers:
@@ -140,7 +145,9 @@ def _traces(
     exporters: list[_Otlp],
     budget: Budget,
 ) -> TracerProvider:
-    provider = TracerProvider(_sampler(settings), resource, shutdown_on_exit=False)
+    provider = TracerProvider(
+        _sampler(settings), resource, shutdown_on_exit=False, span_limits=_limits()
+    )
     provider.add_span_processor(SessionAttributes(_inherited(role)))
     provider.add_span_processor(budget)
     if settings.traces.exporter == "none":
@@ -163,6 +170,14 @@ def _traces(
         provider.add_span_processor(job)
         sender.add(job)
     return provider
+
+
+def _limits() -> SpanLimits:
+    """Return the bounds of a span; the SDK's own do not cut a long value."""
+    chosen = any(
+        os.environ.get(f"OTEL_{kind}ATTRIBUTE_VALUE_LENGTH_LIMIT") for kind in ("", "SPAN_")
+    )
+    return SpanLimits() if chosen else SpanLimits(max_attribute_length=LONGEST_VALUE)
 
 
 def _meters(
@@ -220,6 +235,11 @@ class _Otlp:
                 self._made[process] = otlp(self._destination)
         return self._made[process]
 
+    @property
+    def last(self) -> StandardResult | None:
+        """What the Collector answered last, if the transport knows."""
+        return getattr(self._own()._client._transport, "last", None)  # noqa: SLF001
+
     def disconnect(self) -> None:
         """Close the connection; the next export opens another."""
         self._own()._client._transport.close()  # noqa: SLF001
@@ -230,6 +250,10 @@ class _Otlp:
         client._timeout = min(client._timeout, timeout)  # noqa: SLF001
 
 
+# Answers that may be about some of the spans only.
+_OF_SOME = {400, 413}
+# Requests of one batch that are split at most, to find the spans that are refused.
+_MOST_REFUSALS = 16
 _DAY = 86400 * 10**9
 
 
@@ -241,18 +265,37 @@ class PrivateSpanExporter(SpanExporter):
         self.texts = texts
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export what may be exported."""
+        """Export what may be exported; a failure is one that may pass."""
         spans = [span for span in spans if not _is_impossible(span)]
         if not spans:
             return SpanExportResult.SUCCESS
-        result = self.exporter.export(_privacy.scrub(spans, texts=self.texts))
-        if result is not SpanExportResult.SUCCESS:
+        return self._export(_privacy.scrub(spans, texts=self.texts), iter(range(_MOST_REFUSALS)))
+
+    def _export(
+        self, spans: Sequence[ReadableSpan], refusals: Iterator[object]
+    ) -> SpanExportResult:
+        """Export spans; those that the Collector refuses are searched for and left out."""
+        result = self.exporter.export(spans)
+        last = getattr(self.exporter, "last", None)
+        if last is not None and last.partial_success:
+            say(f"the Collector has not taken all spans ({last.partial_success})")
+        if result is SpanExportResult.SUCCESS:
+            return result
+        if last is None or not last.is_refusal:
             say(
                 "the Collector does not take telemetry; spans are kept until it does, and the "
                 "oldest dropped when there are too many. "
                 "Check AF_OTEL_ENDPOINT and that the Collector runs"
             )
-        return result
+            return result
+        if last.status_code in _OF_SOME and len(spans) > 1 and next(refusals, None) is not None:
+            half = len(spans) // 2
+            for part in (spans[:half], spans[half:]):
+                self._export(part, refusals)
+        else:
+            said = last.text()[:200]
+            say(f"the Collector refuses spans, which are left out: {last.status_code} {said}")
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Stop the exporter."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # Bytes of an answer that are read. A longer one ends its connection.
 LONGEST = 64 * 1024
+# Answers after which a request may be sent again: https://opentelemetry.io/docs/specs/otlp
+_RETRYABLE = {429, 502, 503, 504}
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,25 @@ class StandardResult(BaseHTTPResult):
 
     body: bytes = b""
     fields: Mapping[str, str] | None = None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Return whether the same request would be refused again."""
+        return (self.status_code or 0) >= HTTPStatus.BAD_REQUEST and (
+            self.status_code not in _RETRYABLE
+        )
+
+    @property
+    def partial_success(self) -> str:
+        """Return what an OTLP server says that it has not taken; else an empty string."""
+        if b"partialSuccess" not in self.body:
+            return ""
+        try:
+            told = self.json()["partialSuccess"]
+            rejected = int(told.get("rejectedSpans") or told.get("rejectedDataPoints") or 0)
+            return f"{rejected} rejected: {told.get('errorMessage', '')}" if rejected else ""
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return ""
 
     def content(self) -> bytes:
         """Return the body, cut at `LONGEST`."""
@@ -37,6 +59,11 @@ class StandardTransport(BaseHTTPTransport):
     """Sends requests of one thread, one after the other.
 
     It follows no redirection and uses no proxy: telemetry goes to the address that was set.
+
+    Attributes
+    ----------
+    last
+        What became of the last request.
 
     Parameters
     ----------
@@ -57,6 +84,7 @@ class StandardTransport(BaseHTTPTransport):
         self._cert = (cert, None) if isinstance(cert, str) else cert
         self._address: tuple[str, str] | None = None
         self._connection: http.client.HTTPConnection | None = None
+        self.last: StandardResult = StandardResult()
 
     def request(
         self,
@@ -75,10 +103,11 @@ class StandardTransport(BaseHTTPTransport):
             Seconds that each step may take: to connect, to send, to receive.
         """
         try:
-            return self._request(method, url, headers or {}, timeout, data)
+            self.last = self._request(method, url, headers or {}, timeout, data)
         except Exception as error:
             self.close()
-            return StandardResult(error=error)
+            self.last = StandardResult(error=error)
+        return self.last
 
     def _request(
         self,
@@ -87,7 +116,7 @@ class StandardTransport(BaseHTTPTransport):
         headers: Mapping[str, str],
         timeout: float | None,
         data: bytes | None,
-    ) -> BaseHTTPResult:
+    ) -> StandardResult:
         parts = urlsplit(url)
         connection = self._connected(parts.scheme, parts.netloc.rpartition("@")[2], timeout)
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
