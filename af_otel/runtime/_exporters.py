@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.otlp.common.http import Compression
+from opentelemetry.exporter.otlp.common.http import Compression, _ExportResult
 from opentelemetry.exporter.otlp.json.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import (
@@ -18,10 +18,13 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation
 
-from af_otel.runtime._transport import StandardTransport
+from af_otel.runtime._transport import StandardResult, StandardTransport
 
 if TYPE_CHECKING:
     from af_otel.runtime._destination import Destination
+
+# Bytes of a request, before compression, that a Collector of ours takes.
+LARGEST = 2 * 1024 * 1024
 
 _INSTRUMENTS = (
     Counter,
@@ -38,8 +41,19 @@ _STANDARD = {"content-type", "content-encoding", "user-agent"}
 def otlp(destination: Destination) -> Any:
     """Return an exporter of OTLP/JSON over HTTP, which tries once."""
     exporter = _exporter(destination)
+    client = exporter._client  # noqa: SLF001
     # It would wait between its retries, and all else of the sender's thread with it.
-    exporter._client._shutdown_event.set()  # noqa: SLF001
+    client._shutdown_event.set()  # noqa: SLF001
+    send = client.export
+
+    def export(data: bytes) -> Any:
+        if len(data) <= LARGEST:
+            return send(data)
+        # The Collector would close the connection before all is sent, and its answer be lost.
+        client._transport.last = StandardResult(status_code=413)  # noqa: SLF001
+        return _ExportResult(success=False, status_code=413, reason=None, error=None)
+
+    client.export = export
     return exporter
 
 

@@ -21,7 +21,7 @@ from af_otel.runtime._log import say
 from af_otel.runtime._producers import Producer, known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 _AWAY = (
@@ -30,8 +30,41 @@ _AWAY = (
 )
 
 
+# Points of one request. Each takes a few hundred bytes, and a Collector of ours takes 2 MiB.
+_POINTS = 4000
+
+
+def _requests(parts: Sequence[ResourceMetrics]) -> Iterator[list[ResourceMetrics]]:
+    """Divide metrics into requests; a metric stays whole."""
+    request: list[ResourceMetrics] = []
+    points = 0
+    for part in parts:
+        for scope in part.scope_metrics:
+            for metric in scope.metrics:
+                size = len(metric.data.data_points)
+                if request and points + size > _POINTS:
+                    yield request
+                    request, points = [], 0
+                points += size
+                _add(request, part, scope, metric)
+    if request:
+        yield request
+
+
+def _add(
+    request: list[ResourceMetrics], part: ResourceMetrics, scope: ScopeMetrics, metric: Metric
+) -> None:
+    """Add a metric to a request, beside those of the same resource and scope."""
+    if not request or request[-1].resource is not part.resource:
+        request.append(ResourceMetrics(part.resource, [], part.schema_url))
+    scopes: Any = request[-1].scope_metrics
+    if not scopes or scopes[-1].scope is not scope.scope:
+        scopes.append(ScopeMetrics(scope.scope, [], scope.schema_url))
+    scopes[-1].metrics.append(metric)
+
+
 class Merging(MetricExporter):
-    """Exports the SDK's metrics and the producers' as one request."""
+    """Exports the SDK's metrics and the producers' together, in as few requests as they fit in."""
 
     def __init__(self, exporter: MetricExporter, resource: Resource) -> None:
         super().__init__(
@@ -56,10 +89,16 @@ class Merging(MetricExporter):
         parts = [] if os.getpid() != self._owner else list(metrics_data.resource_metrics)
         if scopes:
             parts.append(ResourceMetrics(self._own(), scopes, ""))
+        result = MetricExportResult.SUCCESS
         if not parts:
-            return MetricExportResult.SUCCESS
+            return result
         self._users_wait = bool(scopes)
-        result = self._exporter.export(MetricsData(parts), timeout_millis=timeout_millis, **kwargs)
+        for request in _requests(parts):
+            result = self._exporter.export(
+                MetricsData(request), timeout_millis=timeout_millis, **kwargs
+            )
+            if result is not MetricExportResult.SUCCESS:
+                break
         if result is MetricExportResult.SUCCESS:
             for producer, metrics in made:
                 if metrics:

@@ -127,9 +127,32 @@ for number in range(600):
     span.end()
 """
     with running_collector(tmp_path) as collector:
-        assert run(collector.endpoint, payload, tmp_path, code) == ""
+        log = run(collector.endpoint, payload, tmp_path, code)
+        assert "the Collector" not in log
         spans = wait_for(
             lambda: found if len(found := collector.spans()) == 600 else None, "all spans"
         )
     assert {len(span["name"]) for span in spans} == {4, 1024}
     assert {len(span["attributes"]["a"]) for span in spans} <= {4096, 4099}
+
+
+def test_metrics_of_any_number_are_stored(payload, tmp_path):
+    """All that users may have, in several requests."""
+    code = """
+for metric in range(100):
+    for label in range(150):
+        metrics.counter(f"n{metric}").add(1, label=f"{label:0100}", other="z" * 100)
+"""
+    with running_collector(tmp_path) as collector:
+        log = run(collector.endpoint, payload, tmp_path, code)
+        assert log == ""
+        points = wait_for(
+            lambda: (
+                found
+                if len(found := [p for p in collector.points() if p["name"].startswith("user.n")])
+                >= 15_000
+                else None
+            ),
+            "all points",
+        )
+    assert len({(point["name"], str(point["attributes"])) for point in points}) >= 15_000
