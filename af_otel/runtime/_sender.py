@@ -29,7 +29,10 @@ class Job(Protocol):
     """Something that the thread does when it is due."""
 
     def due(self) -> float | None:
-        """Return when to run next, by the monotonic clock; None while there is nothing to do."""
+        """Return when to run next, by the monotonic clock; None while there is nothing to do.
+
+        Never raises. A run, also one that raises, must put it off.
+        """
 
     def run(self) -> None:
         """Do what is due. Runs on the thread only."""
@@ -128,19 +131,19 @@ class Sender:
         while not self._ending and not self._parked:
             self._until = inf
             now = _clock.monotonic()
-            due = [at for job in self._jobs if (at := job.due()) is not None]
-            if any(at <= now for at in due):
+            due = self._due()
+            if due is not None and due <= now:
                 idle_since = None
                 self._run(now)
                 continue
-            if due:
+            if due is not None:
                 idle_since = None
             elif idle_since is None:
                 idle_since = now
             elif now - idle_since >= LINGER and not self._stays:
                 self._pause()
                 break
-            wait = min(due) - now if due else LINGER
+            wait = LINGER if due is None else due - now
             if wait > LINGER:
                 self._pause()
             self._until = now + wait
@@ -155,11 +158,16 @@ class Sender:
         if not self._parked:
             self._wake_if_due()  # by someone who still saw a thread
 
+    def _due(self) -> float | None:
+        """Return when the first job is due."""
+        due = [at for job in self._jobs if (at := job.due()) is not None]
+        return min(due, default=None)
+
     def _run(self, now: float) -> None:
         for job in self._jobs:
-            at = job.due()
-            if at is not None and at <= now and not self._parked:
-                with suppress(Exception):
+            with suppress(Exception):
+                at = job.due()
+                if at is not None and at <= now and not self._parked:
                     job.run()
 
     def _pause(self) -> None:
@@ -190,7 +198,7 @@ class Sender:
         self._wake_if_due()
 
     def _wake_if_due(self) -> None:
-        if any(job.due() is not None for job in self._jobs):
+        if self._due() is not None:
             self.wake()
 
 

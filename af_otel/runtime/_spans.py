@@ -198,8 +198,10 @@ class PendingSpans(SpanProcessor):
     def due(self) -> float | None:
         """Return when the oldest open span is to be marked."""
         # Spans start in time order and all wait the same time: the first one is due first.
-        first = next(iter(list(self._open.values())), None)
-        return None if first is None else first[0]
+        try:
+            return next(iter(self._open.values()))[0]
+        except (StopIteration, RuntimeError):  # none, or it has changed just now
+            return _clock.monotonic() + self.after if self._open else None
 
     def run(self) -> None:
         """Mark what is due."""
