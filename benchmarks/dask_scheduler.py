@@ -147,25 +147,23 @@ async def worker(tasks: int, *, entered: bool) -> float:
         name = "w"
         state = State()
 
-    class Event:
-        key = "key"
-
     carrier = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "session.id=c"}
-    event: Any = Event()
     shares = Shares(TracerProvider().get_tracer("benchmark"))
     done = ExecuteSuccessEvent(
         stimulus_id="", key="key", run_id=1, value=1, start=1.0, stop=2.0, nbytes=1, type=None
     )
+
+    async def execution() -> ExecuteSuccessEvent:
+        if entered:
+            shares.receive(Worker, "key", carrier)
+            shares.begin(Worker, "key")
+        return done
+
     started = time.thread_time()
     for _ in range(tasks):
-        if entered:
-            event.annotations = {"af_otel": carrier}
-            shares.receive(Worker, event)
-            share = shares.begin(Worker, "key")
-            if share is not None:
-                shares.end(share, done)
+        await asyncio.create_task(execution())
     spent = time.thread_time() - started
-    shares.close(running=True)
+    shares.close()
     return spent
 
 

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from comparing import Comparison, oldest_and_newest
+from pythons import HOSTS, OLDEST
 
 from servers import accepting
 
@@ -32,6 +33,14 @@ def injection(payload):
 @pytest.fixture(scope="session", params=oldest_and_newest(), ids=lambda path: path.split("/")[-3])
 def python(request):
     """The oldest and the newest traced interpreter of this machine."""
+    return request.param
+
+
+@pytest.fixture(params=[HOSTS, str(OLDEST)], ids=["hosts", "oldest-hosts"])
+def hosts(request):
+    """The Python with the hosts, and the one with the oldest."""
+    if request.param == str(OLDEST) and not OLDEST.exists():
+        pytest.skip(f"`make oldest` makes `{OLDEST}`")
     return request.param
 
 

@@ -9,7 +9,6 @@ import pytest
 from comparing import Comparison
 from environments import receiving
 from otlp import read_spans
-from pythons import HOSTS, OLDEST
 
 # Handlers of `atexit` are called last first: this one after those of `distributed`.
 SCRIPT = """
@@ -45,14 +44,6 @@ ENDS = {
 }
 
 
-@pytest.fixture(params=[HOSTS, str(OLDEST)], ids=["hosts", "oldest"])
-def python(request):
-    """The Python with the hosts, and the one with the oldest."""
-    if request.param == str(OLDEST) and not OLDEST.exists():
-        pytest.skip(f"`make oldest` makes `{OLDEST}`")
-    return request.param
-
-
 def lines(stderr):
     """What was logged, without times, addresses and ids of this run."""
     return sorted(
@@ -64,7 +55,7 @@ def lines(stderr):
 @pytest.mark.parametrize(
     ("cluster", "end"), [*product(["processes", "threads"], ENDS), ("client", "end")]
 )
-def test_a_script_that_does_not_close_its_cluster(python, payload, tmp_path, cluster, end):
+def test_a_script_that_does_not_close_its_cluster(hosts, payload, tmp_path, cluster, end):
     """It prints, logs and returns the same, and every graph has ended with its outcome.
 
     What is sent is sent after `distributed` has closed the cluster.
@@ -76,7 +67,7 @@ def test_a_script_that_does_not_close_its_cluster(python, payload, tmp_path, clu
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "INJECTED": "1",
         }
-        plain, injected = Comparison(python, injection, tmp_path).outcomes(script)
+        plain, injected = Comparison(hosts, injection, tmp_path).outcomes(script)
     assert injected == plain
     assert lines(injected.stderr) == lines(plain.stderr)
     assert plain.stdout.splitlines()[-1] == "Status.closed"

@@ -7,7 +7,7 @@ import pytest
 from af_otel_instrumentation.dask.scheduler import _submitted_with
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from dask import delayed
-from dasks import instrumented, is_child
+from dasks import instrumented, is_child, until
 from distributed import Client, LocalCluster, wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils_test import gen_cluster, inc
@@ -57,28 +57,66 @@ async def test_without_a_context_nothing_is_annotated(c, s, a, b, telemetry):
     assert arrivals.carriers == [{}]
 
 
+@pytest.fixture
+def session(monkeypatch):
+    monkeypatch.setenv("BAGGAGE", "session.id=the-process,broken")
+    with instrumented():
+        yield
+
+
 @gen_cluster(client=True)
-async def test_outside_of_a_cell_the_process_tells_the_session(c, s, a, b, monkeypatch, caplog):
+async def test_outside_of_a_cell_the_process_tells_the_session(c, s, a, b, session, caplog):
     """A thread or a callback of a widget has no context; what is current names its own session.
 
     What cannot be read in the environment is said once.
     """
-    monkeypatch.setenv("BAGGAGE", "session.id=the-process,broken")
     s.add_plugin(arrivals := Arrivals())
-    with instrumented():
-        await c.submit(inc, 1)
-        token = context.attach(baggage.set_baggage("session.id", "current"))
-        try:
-            await c.submit(inc, 2)
-        finally:
-            context.detach(token)
-    # This scheduler was made before, and is not traced.
-    sent = [list(one[DASK_ANNOTATION].values()) for one in arrivals.annotations]
-    assert [one for (one,) in sent] == [
+    await c.submit(inc, 1)
+    token = context.attach(baggage.set_baggage("session.id", "current"))
+    try:
+        await c.submit(inc, 2)
+    finally:
+        context.detach(token)
+    assert arrivals.carriers == [
         {"baggage": "session.id=the-process"},
         {"baggage": "session.id=current"},
     ]
-    assert [record.args for record in caplog.records].count(("broken",)) == 1
+    logged = caplog.get_records("setup") + caplog.records
+    assert [record.args for record in logged].count(("broken",)) == 1
+
+
+@gen_cluster(client=True)
+async def test_a_scheduler_that_is_not_traced_gets_no_carrier(c, s, a, b):
+    """Its users would see it among the annotations; this one was connected to before."""
+    s.add_plugin(arrivals := Arrivals())
+    with instrumented() as telemetry, telemetry.tracer.start_as_current_span("cell"):
+        await c.submit(inc, 1)
+        c.status = "connecting"
+        await reconnected(c, c.submit(inc, 2))
+    assert arrivals.annotations == [{}, {}]
+
+
+@gen_cluster(client=True)
+async def test_a_graph_that_waits_for_the_connection_keeps_its_context(c, s, a, b, telemetry):
+    """It is sent again from another context."""
+    c.status = "connecting"
+    with telemetry.tracer.start_as_current_span("cell"):
+        future = c.submit(inc, 1)
+    with telemetry.tracer.start_as_current_span("other"):
+        await reconnected(c, future)
+    (graph,) = await telemetry.wait("compute graph")
+    (cell,) = telemetry.spans("cell")
+    assert is_child(graph, cell)
+
+
+async def reconnected(client, future):
+    """Send what has waited for the connection as the client does; return the future's result."""
+    await until(lambda: client._pending_msg_buffer)
+    client.status = "running"
+    for message in client._pending_msg_buffer:
+        client._send_to_scheduler(message)
+    client._pending_msg_buffer.clear()
+    return await future
 
 
 @gen_cluster(client=True)

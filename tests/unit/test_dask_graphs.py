@@ -11,7 +11,7 @@ import dask
 import pytest
 from af_otel_instrumentation.dask import graph as graphs
 from af_otel_instrumentation.dask import submissions
-from af_otel_instrumentation.dask.scheduler import NAME
+from af_otel_instrumentation.dask.scheduler import plugin_of
 from dask import delayed
 from dasks import instrumented, is_child, until
 from distributed import Client, wait
@@ -38,7 +38,7 @@ def hold(x, after=None):
 
 async def nothing_left(scheduler):
     """Wait until the plugin holds no graph, key or note."""
-    plugin = scheduler.plugins[NAME]
+    plugin = plugin_of(scheduler)
     await until(
         lambda: not plugin._wanted and not plugin._queue.notes and not plugin._submissions.graphs
     )
@@ -339,7 +339,7 @@ async def test_retries_do_not_fail_a_graph(c, s, a, b, telemetry):
 @gen_cluster(client=True)
 async def test_restart_cancels_what_is_open(c, s, a, b, telemetry):
     """The scheduler forgets all tasks; so do we."""
-    plugin = s.plugins[NAME]
+    plugin = plugin_of(s)
     future = c.submit(slowinc, 1, delay=1)
     await until(lambda: s.tasks)
     plugin.restart(s)

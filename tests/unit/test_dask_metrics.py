@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from af_otel_instrumentation.dask import _queue
-from af_otel_instrumentation.dask.scheduler import NAME
+from af_otel_instrumentation.dask.scheduler import plugin_of
 from af_otel_semconv import metrics
 from dask import delayed
 from dasks import instrumented, until
@@ -22,7 +22,7 @@ def telemetry():
 
 async def drained(scheduler):
     """Wait until all notes were worked off."""
-    queue = scheduler.plugins[NAME]._queue
+    queue = plugin_of(scheduler)._queue
     await until(lambda: queue.asleep and not queue.notes)
 
 
@@ -144,7 +144,7 @@ async def test_a_flood_is_bounded_and_ends_its_graph(c, s, a, b, telemetry, monk
     monkeypatch.setattr(_queue, "_GATHER", 1.0)
     await c.gather(c.map(inc, range(100)))
     (graph,) = await telemetry.wait("compute graph")
-    plugin = s.plugins[NAME]
+    plugin = plugin_of(s)
     counted = sum(telemetry.counts("dask.task.duration").values())
     assert plugin.overflow > 0
     assert plugin.overflow + counted == 100

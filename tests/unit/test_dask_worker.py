@@ -143,12 +143,13 @@ async def test_tasks_now_and_then_make_few_shares(c, s, a, telemetry):
     for _ in range(6):
 
         async def run():
-            mine.receive(worker, SimpleNamespace(key="t", annotations={"af_otel": carrier}))
-            mine.end(mine.begin(worker, "t"), done)
+            mine.receive(worker, "t", carrier)
+            mine.begin(worker, "t")
+            return done
 
         await asyncio.create_task(run())
         await asyncio.sleep(0.5)
-    mine.close(running=True)
+    mine.close()
     tasks = [span.attributes["dask.tasks"] for span in telemetry.spans("worker share")]
     assert sum(tasks) == 6
     assert len(tasks) <= 4

@@ -41,8 +41,9 @@ def instrument(
 
         hooks = Hooks()
         try:
-            from af_otel_instrumentation.dask import client, scheduler, worker
+            from af_otel_instrumentation.dask import _peer, client, scheduler, worker
 
+            _peer.hook(hooks)
             client.hook(hooks, tracer_provider)
             scheduler.hook(hooks, tracer_provider, meter_provider)
             worker.hook(hooks, tracer_provider)

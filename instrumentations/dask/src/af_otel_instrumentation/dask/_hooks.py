@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import sys
 import time
@@ -53,6 +54,26 @@ class Hooks:
 
         self._undo.append(restore)
 
+    def before(self, owner: type, name: str, act: Callable[..., None]) -> None:
+        """Call `act` before `owner.name`, with its arguments.
+
+        The method stays a coroutine function if it is one. Its coroutine runs without a frame of
+        ours around it, which tracebacks, profiles and stacks of what it calls would show.
+        """
+
+        def make(wrapped: Any) -> Any:
+            def method(*args: Any, **kwargs: Any) -> Any:
+                if self.active:
+                    try:
+                        act(*args, **kwargs)
+                    except Exception:
+                        complain(f"{owner.__name__}.{name}")
+                return wrapped(*args, **kwargs)
+
+            return _marked(method) if inspect.iscoroutinefunction(wrapped) else method
+
+        self.wrap(owner, name, make)
+
     def on_undo(self, call: Callable[[], None]) -> None:
         """Call this, too, when the hooks are undone."""
         self._undo.append(call)
@@ -63,6 +84,17 @@ class Hooks:
         while self._undo:
             with harmless("uninstrument"):
                 self._undo.pop()()
+
+
+def _marked(method: Any) -> Any:
+    """Mark a function that returns a coroutine as a coroutine function.
+
+    `inspect` has a mark since Python 3.12; `distributed` looks for Tornado's as well, to know
+    which handlers to await.
+    """
+    method.__tornado_coroutine__ = True
+    mark = getattr(inspect, "markcoroutinefunction", None)
+    return method if mark is None else mark(method)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from af_otel_instrumentation.dask._errors import error_type
 from af_otel_instrumentation.dask._hooks import complain, harmless, wall_time
+from af_otel_instrumentation.dask._peer import is_traced
 from af_otel_instrumentation.dask._queue import EXIT_TIMEOUT, LIMIT, Queue
 from af_otel_instrumentation.dask.graph import ERROR, Run
 from af_otel_instrumentation.dask.submissions import Submission, Submissions
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
 
-NAME = "af-otel"
-
 _PASSING = frozenset({"waiting", "queued", "processing", "no-worker"})
 _MAX_WORKER_NAMES = 10_000
 # Keys may be anything; as names of spans and metrics they are to be few and short.
@@ -43,6 +42,30 @@ _ADDRESS = re.compile(r"://|[?@]")
 # The carrier that came with the graph which the scheduler takes in, within that call.
 _submitted_with: ContextVar[Mapping[str, str]] = ContextVar("af_otel_submitted_with")
 _NOTHING: Mapping[str, str] = {}
+
+
+# Whether the worker that is joining is traced, within that call.
+_joining_traced: ContextVar[bool] = ContextVar("af_otel_joining_traced")
+
+
+class _Plugins(dict[str, Any]):
+    """A scheduler's plugins, among which users and other plugins do not find ours by its name.
+
+    Dask looks plugins up by name, and calls `values()` to call them all.
+    """
+
+    def __init__(self, plugins: Mapping[str, Any], ours: GraphPlugin) -> None:
+        super().__init__(plugins)
+        self.ours = ours
+
+    def values(self) -> Any:
+        return [*super().values(), self.ours]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
 class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
@@ -66,6 +89,7 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         self._carriers = self._submissions.carriers
         self._worker_names: OrderedDict[str, str] = OrderedDict()
         self._leaving: set[str] = set()
+        self._traced: set[str] = set()
         self._closed = False
 
     def update_graph(
@@ -107,6 +131,8 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         """Run when a worker has joined."""
         with harmless("Scheduler.add_worker"):
             self._leaving.discard(worker)
+            if _joining_traced.get(False):
+                self._traced.add(worker)
             self._worker_names[worker] = str(scheduler.workers[worker].name)
             if len(self._worker_names) > _MAX_WORKER_NAMES:
                 self._worker_names.popitem(last=False)
@@ -127,6 +153,7 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
             if worker not in self._leaving and not self._closed:
                 self._metrics.worker_lost()
             self._leaving.discard(worker)
+            self._traced.discard(worker)
 
     def restart(self, scheduler: Any) -> None:  # noqa: ARG002
         """Run when a client has the scheduler forget everything."""
@@ -141,10 +168,10 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         """Run when the scheduler closes."""
         self.stop()
 
-    def message(self, key: Any, message: dict[str, Any]) -> None:
-        """Add the task's carrier to the message that sends it to a worker."""
-        carrier = self._carriers.get(key)
-        if carrier:
+    def message(self, task: Any, message: dict[str, Any]) -> None:
+        """Add the task's carrier to the message that sends it to a traced worker."""
+        carrier = self._carriers.get(task.key)
+        if carrier and task.processing_on.address in self._traced:
             message["annotations"] = {**message["annotations"], DASK_ANNOTATION: carrier}
 
     def stop(self) -> None:
@@ -225,19 +252,18 @@ def _arrival(stimulus_id: str) -> float:
     return arrival if now - 3600 < arrival < now else now
 
 
-def _make_update_graph(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Take the carrier out of what a client sends, and keep it for the plugin."""
+def _receive(_scheduler: Any, *_args: Any, **kwargs: Any) -> None:
+    """Take the carrier out of what a client sends, and keep it for the plugin.
 
-    async def update_graph(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # Before Dask takes them for annotations of each task, and shows them to plugins.
-        carrier = (kwargs.get("annotations") or {}).pop(DASK_ANNOTATION, _NOTHING)
-        token = _submitted_with.set(carrier)
-        try:
-            return await wrapped(self, *args, **kwargs)
-        finally:
-            _submitted_with.reset(token)
+    Dask would take it for an annotation of each task, and show it to plugins. The variable stays
+    set in the asyncio task that reads this client's messages, until its next graph.
+    """
+    _submitted_with.set(_NOTHING)
+    _submitted_with.set((kwargs.get("annotations") or {}).pop(DASK_ANNOTATION, _NOTHING))
 
-    return update_graph
+
+def _join(_scheduler: Any, comm: Any, *_args: Any, **_kwargs: Any) -> None:
+    _joining_traced.set(is_traced(comm))
 
 
 def _make_message(wrapped: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,9 +272,9 @@ def _make_message(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     def _task_to_msg(self: Any, ts: Any, *args: Any, **kwargs: Any) -> Any:
         message = wrapped(self, ts, *args, **kwargs)
         try:
-            plugin = self.plugins.get(NAME)
+            plugin = plugin_of(self)
             if plugin is not None:
-                plugin.message(ts.key, message)
+                plugin.message(ts, message)
         except Exception:
             complain("Scheduler._task_to_msg")
         return message
@@ -256,23 +282,21 @@ def _make_message(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     return _task_to_msg
 
 
+def plugin_of(scheduler: Any) -> GraphPlugin | None:
+    """Return what watches a scheduler; None if it is not traced."""
+    return getattr(scheduler.plugins, "ours", None)
+
+
 def hook(
     hooks: Hooks, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
 ) -> None:
-    """Add a plugin to the schedulers that this process makes, in-process clusters' included."""
-    plugins: WeakSet[GraphPlugin] = WeakSet()
+    """Watch the schedulers that this process starts, in-process clusters' included."""
+    schedulers: WeakSet[Any] = WeakSet()
     counts: list[WorkerCount] = []
 
-    def make(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-            wrapped(self, *args, **kwargs)
-            if hooks.active:
-                with harmless("Scheduler.__init__"):
-                    watch(self)
-
-        return __init__
-
     def watch(scheduler: Any) -> None:
+        if plugin_of(scheduler) is not None:
+            return
         tracer = trace.get_tracer(
             "af_otel_instrumentation.dask.scheduler", tracer_provider=tracer_provider
         )
@@ -283,17 +307,20 @@ def hook(
             counts.append(WorkerCount(meter))
         counts[0].schedulers.add(scheduler)
         plugin = GraphPlugin(scheduler, tracer, TaskMetrics(meter))
-        scheduler.add_plugin(plugin, name=NAME)
-        plugins.add(plugin)
+        scheduler.plugins = _Plugins(scheduler.plugins, plugin)
+        schedulers.add(scheduler)
 
     def leave() -> None:
-        for plugin in list(plugins):
-            plugin._scheduler.plugins.pop(NAME, None)
-            plugin.finish(EXIT_TIMEOUT)
+        for scheduler in list(schedulers):
+            plugin = plugin_of(scheduler)
+            scheduler.plugins = dict(scheduler.plugins)
+            if plugin is not None:
+                plugin.finish(EXIT_TIMEOUT)
         for count in counts:
             count.schedulers.clear()
 
-    hooks.wrap(Scheduler, "__init__", make)
-    hooks.wrap(Scheduler, "update_graph", _make_update_graph)
+    hooks.before(Scheduler, "start_unsafe", watch)
+    hooks.before(Scheduler, "add_worker", _join)
+    hooks.before(Scheduler, "update_graph", _receive)
     hooks.wrap(Scheduler, "_task_to_msg", _make_message)
     hooks.on_undo(leave)

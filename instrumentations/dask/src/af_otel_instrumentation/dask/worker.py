@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -72,23 +73,22 @@ class Shares:
         self._closed = False
         self._carriers: dict[Any, dict[str, str]] = {}
 
-    def receive(self, worker: Any, event: ComputeTaskEvent) -> None:
-        """Take the carrier out of a task's annotations, before the worker has the task."""
-        carrier = event.annotations.pop(DASK_ANNOTATION, None)
-        if not carrier:
-            return
+    def receive(self, worker: Any, key: Any, carrier: dict[str, str]) -> None:
+        """Keep the carrier of a task that has arrived."""
         carriers = self._carriers
-        carriers[event.key] = carrier
+        carriers[key] = carrier
         if len(carriers) > 2 * len(worker.state.tasks) + MAX_OPEN:
             # Of tasks that were cancelled before they ran.
-            self._carriers = {key: carriers[key] for key in carriers if key in worker.state.tasks}
-            self._carriers[event.key] = carrier
+            known = worker.state.tasks
+            self._carriers = {key: kept for key, kept in carriers.items() if key in known}
+            self._carriers[key] = carrier
 
-    def begin(self, worker: Any, key: Any) -> _Share | None:
-        """Enter the task's computation: its context becomes current in this asyncio task."""
+    def begin(self, worker: Any, key: Any) -> None:
+        """Enter a task's computation until the current asyncio task, its execution, is done."""
         carrier = self._carriers.pop(key, None)
-        if not carrier:
-            return None
+        execution = asyncio.current_task()
+        if not carrier or execution is None:
+            return
         name = carrier.get("traceparent", "")
         share = self._open.get(name)
         if share is None:
@@ -98,9 +98,16 @@ class Shares:
                 str(worker.name), carrier, self._patience.get(name, IDLE)
             )
         share.running += 1
-        # Never detached: this is the asyncio task of one execution, and its context ends with it.
+        # Never detached: the asyncio task has a context of its own, which ends with it.
         context.attach(share.context)
-        return share
+        execution.add_done_callback(partial(self._executed, share))
+
+    def _executed(self, share: _Share, execution: asyncio.Task[Any]) -> None:
+        try:
+            failed = execution.cancelled() or execution.exception() is not None
+            self.end(share, None if failed else execution.result())
+        except Exception:
+            complain("Worker.execute")
 
     def end(self, share: _Share, outcome: Any) -> None:
         """Count a task that ended; the outcome is None if it was cut short."""
@@ -119,13 +126,13 @@ class Shares:
             elif self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(IDLE, self._sweep)
 
-    def close(self, *, running: bool = False) -> None:
-        """End the shares that are idle, or all; later ones end with their last task."""
+    def close(self) -> None:
+        """End the shares that are idle; the others end with their last task."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for name in [name for name, share in self._open.items() if running or not share.running]:
+        for name in [name for name, share in self._open.items() if not share.running]:
             self._end(name)
 
     def _sweep(self) -> None:
@@ -165,91 +172,54 @@ class Shares:
 
 
 def hook(hooks: Hooks, tracer_provider: TracerProvider | None) -> None:
-    """Hook the workers that this process makes."""
+    """Hook the workers that this process makes.
+
+    Users' tasks, and plugins of theirs, run below none of these hooks.
+    """
     shares: WeakKeyDictionary[Any, Shares] = WeakKeyDictionary()
 
-    def make_init(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-            wrapped(self, *args, **kwargs)
-            if hooks.active:
-                with harmless("Worker.__init__"):
+    def make_handler(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        def _handle_remote_stimulus(self: Any, cls: Any) -> Any:
+            if hooks.active and cls is ComputeTaskEvent:
+                with harmless("Worker._handle_remote_stimulus"):
                     tracer = trace.get_tracer(
                         "af_otel_instrumentation.dask.worker", tracer_provider=tracer_provider
                     )
-                    shares[self] = Shares(tracer)
+                    mine = shares[self] = Shares(tracer)
+                    cls = _receiving(self, mine)
+            return wrapped(self, cls)
 
-        return __init__
+        return _handle_remote_stimulus
 
-    def make_close(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        async def close(self: Any, *args: Any, **kwargs: Any) -> Any:
-            # First what is idle: a nanny that loses its patience kills the process meanwhile.
-            end_shares(self, running=False)
-            try:
-                return await wrapped(self, *args, **kwargs)
-            finally:
-                end_shares(self, running=True)
+    def execute(worker: Any, key: Any, **_kwargs: Any) -> None:
+        # Called in the asyncio task that runs this Dask task and nothing else. `distributed` hands
+        # its context to the executor's thread. A process pool gets none.
+        mine = shares.get(worker)
+        if mine is not None:
+            mine.begin(worker, key)
 
-        return close
+    def close(worker: Any, *_args: Any, **_kwargs: Any) -> None:
+        # What is idle ends now: a nanny may kill the process before the worker has closed.
+        mine = shares.get(worker)
+        if mine is not None:
+            mine.close()
 
-    def end_shares(worker: Any, *, running: bool) -> None:
-        with harmless("Worker.close"):
-            mine = shares.get(worker)
-            if mine is not None:
-                mine.close(running=running)
-
-    hooks.wrap(Worker, "__init__", make_init)
-    hooks.wrap(Worker, "handle_stimulus", lambda wrapped: _before_handling(shares, wrapped))
-    hooks.wrap(Worker, "execute", lambda wrapped: _around_execute(hooks, shares, wrapped))
-    hooks.wrap(Worker, "close", make_close)
+    hooks.wrap(Worker, "_handle_remote_stimulus", make_handler)
+    hooks.before(Worker, "execute", execute)
+    hooks.before(Worker, "close", close)
 
 
-def _before_handling(
-    shares: WeakKeyDictionary[Any, Shares], wrapped: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Take carriers out of the tasks that arrive, before the worker's state has them."""
+def _receiving(worker: Any, shares: Shares) -> Callable[..., ComputeTaskEvent]:
+    """Return what makes a task's event of its message, without the carrier in it."""
 
-    def handle_stimulus(self: Any, *events: Any) -> Any:
+    def receive(**message: Any) -> ComputeTaskEvent:
         try:
-            for event in events:
-                if isinstance(event, ComputeTaskEvent) and DASK_ANNOTATION in event.annotations:
-                    mine = shares.get(self)
-                    if mine is None:
-                        event.annotations.pop(DASK_ANNOTATION)
-                    else:
-                        mine.receive(self, event)
+            carrier = message["annotations"].pop(DASK_ANNOTATION, None)
+            if carrier:
+                shares.receive(worker, message["key"], carrier)
         except Exception:
-            complain("Worker.handle_stimulus")
-        return wrapped(self, *events)
+            complain("Worker._handle_remote_stimulus")
+        return ComputeTaskEvent(**message)
 
-    return handle_stimulus
-
-
-def _around_execute(
-    hooks: Hooks, shares: WeakKeyDictionary[Any, Shares], wrapped: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Enter a task's computation around its execution.
-
-    `execute` has an asyncio task of its own for each Dask task, and `distributed` hands its context
-    to the executor's thread. A process pool gets none.
-    """
-
-    async def execute(self: Any, key: Any, *args: Any, **kwargs: Any) -> Any:
-        mine = shares.get(self) if hooks.active else None
-        if mine is None:
-            return await wrapped(self, key, *args, **kwargs)
-        share = outcome = None
-        try:
-            share = mine.begin(self, key)
-        except Exception:
-            complain("Worker.execute")
-        try:
-            outcome = await wrapped(self, key, *args, **kwargs)
-        finally:
-            if share is not None:
-                try:
-                    mine.end(share, outcome)
-                except Exception:
-                    complain("Worker.execute")
-        return outcome
-
-    return execute
+    receive.__name__ = ComputeTaskEvent.__name__  # part of the handler's name
+    return receive
