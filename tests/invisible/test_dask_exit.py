@@ -26,7 +26,7 @@ if __name__ == "__main__":
 CLUSTERS = {
     "processes": "client = Client(LocalCluster(processes=True, **options))",
     "threads": "client = Client(LocalCluster(processes=False, **options))",
-    "client": "client = Client(processes=False, **options)",
+    "client": "client = Client(**options)",
 }
 WORK = """
     opened.append(client.cluster)
@@ -52,9 +52,10 @@ def lines(stderr):
     )
 
 
-@pytest.mark.parametrize(
-    ("cluster", "end"), [*product(["processes", "threads"], ENDS), ("client", "end")]
-)
+CASES = [("processes", "end"), ("processes", "running"), ("client", "end")]
+
+
+@pytest.mark.parametrize(("cluster", "end"), [*product(["threads"], ENDS), *CASES])
 def test_a_script_that_does_not_close_its_cluster(hosts, payload, tmp_path, cluster, end):
     """It prints, logs and returns the same, and every graph has ended with its outcome.
 
