@@ -60,7 +60,9 @@ class Queue:
         self.asleep = False
         if self._thread is None:
             _finish_at_exit(self)
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread: Any = threading.Thread(target=self._run, name=self._name, daemon=True)
+            # pydevd (debugpy, PyCharm) leaves threads with these alone.
+            thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is on its way out; `finish` is called soon
