@@ -140,6 +140,9 @@ def make(suite: Suite, version: str, source: Path, directory: Path, tools: Tools
         [*install, suite.requirement(version), *suite.requirements],
     ):
         commands.run([tools.uv, *command], cwd=directory, env=tools.env, log=tools.log)
+    if suite.starts_servers and os.geteuid() == 0:
+        server = venv / "etc" / "jupyter" / "jupyter_server_config.json"
+        server.write_text('{"ServerApp": {"allow_root": true}}', encoding="utf-8")
     root = next(venv.glob("lib/python*/site-packages")) if suite.in_package else directory / "root"
     root.mkdir(exist_ok=True)
     for pattern in suite.files:

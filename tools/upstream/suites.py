@@ -38,6 +38,8 @@ class Suite:
         Servers of `make servers` that the tests start by name.
     arguments
         More arguments of pytest.
+    starts_servers
+        Whether the tests start Jupyter servers as processes, which refuse to run as root.
     """
 
     library: str
@@ -52,6 +54,7 @@ class Suite:
     companions: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    starts_servers: bool = False
 
     def requirement(self, version: str) -> str:
         """Return the requirement for one release of the library, with what its tests need."""
@@ -107,6 +110,7 @@ SUITES = {
             extra="test",
             programs=("configurable-http-proxy",),
             requirements=("pytest-timeout",),
+            starts_servers=True,
         ),
         Suite(
             "distributed",
