@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -139,7 +140,7 @@ class StandardTransport(BaseHTTPTransport):
             self.close()
             self._address = scheme, netloc
             self._connection = (
-                http.client.HTTPSConnection(netloc, context=self._context())
+                http.client.HTTPSConnection(netloc, context=self._context)
                 if scheme == "https"
                 else http.client.HTTPConnection(netloc)
             )
@@ -149,6 +150,7 @@ class StandardTransport(BaseHTTPTransport):
             connection.sock.settimeout(timeout)
         return connection
 
+    @cached_property
     def _context(self) -> ssl.SSLContext:
         import ssl
 
