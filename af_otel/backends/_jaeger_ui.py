@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _US = 1000  # nanoseconds
-_BOOLEANS = {"true": True, "false": False}
 
 
 def parse_traces(answer: Any) -> list[list[Span]]:
@@ -47,7 +46,7 @@ def _span(span: Mapping[str, Any], processes: Mapping[str, Any]) -> Span:
         service=processes[span["processID"]]["serviceName"],
         start=start,
         end=start + int(span["duration"]) * _US,
-        status="error" if attributes.get("error") in {True, "true"} else "unset",
+        status="error" if _is_true(attributes.get("error")) else "unset",
         attributes=attributes,
         links=tuple(
             Link(one["traceID"].zfill(32), one["spanID"].zfill(16))
@@ -71,7 +70,7 @@ def trace_facts(traces: Iterable[Sequence[Span]]) -> Iterator[TraceFacts]:
                 session_id=session_id,
                 began=min(span.start for span in [*spawns, *cells] or spans),
                 ended=max(span.end for span in trace),
-                user=next((str(user) for span in spans if (user := _user(span))), ""),
+                user=next((user for span in spans if (user := _user(span))), ""),
                 cell=bool(cells),
                 failed=any(is_failed(span.status, span.attributes) for span in spans),
                 spawn=_spawn(spawn) if spawn else None,
@@ -83,10 +82,14 @@ def _spawn(span: Span) -> Spawn:
     return Spawn(span.start, span.seconds, str(outcome or ""), _is_pending(span))
 
 
+def _user(span: Span) -> str:
+    return str(span.attributes.get(names.USER_HASH) or "")
+
+
 def _is_pending(span: Span) -> bool:
-    value = span.attributes.get(names.PENDING)
-    return bool(_BOOLEANS.get(value, False) if isinstance(value, str) else value)
+    return _is_true(span.attributes.get(names.PENDING))
 
 
-def _user(span: Span) -> Any:
-    return span.attributes.get(names.USER_HASH)
+def _is_true(value: Any) -> bool:
+    """Return whether a tag is true, as a boolean or as text."""
+    return value is True or value == "true"

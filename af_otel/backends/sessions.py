@@ -169,7 +169,8 @@ def page(sessions: Iterable[Session], before: Cursor | None, limit: int) -> Sess
 
 def is_failed(status: str, attributes: Mapping[str, Any]) -> bool:
     """Return whether a span of a session failed; a cell may do so without an error status."""
-    return status == "error" or str(attributes.get(names.CELL_STATUS)) in FAILED_CELLS
+    ending = attributes.get(names.CELL_STATUS)
+    return status == "error" or (isinstance(ending, str) and ending in FAILED_CELLS)
 
 
 def _known_best(one: Spawn | None, other: Spawn | None) -> Spawn | None:

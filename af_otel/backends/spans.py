@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
+_DEEPEST = 20  # lists and maps within each other in one attribute
+_DEEPER = "…"  # stands for what is deeper
 _HEX_DIGITS = {16, 32}  # of a span's id and a trace's: 8 and 16 bytes are never as long in base64
 
 
@@ -83,9 +85,17 @@ class Span:
     @property
     def pending_for(self) -> str:
         """The id of the open span that this one is a marker for, or ""."""
-        if not self.attributes.get(names.PENDING):
+        if self.attributes.get(names.PENDING) is not True:
             return ""
-        return str(self.attributes.get(names.PENDING_SPAN_ID, ""))
+        return self.text(names.PENDING_SPAN_ID)
+
+    def text(self, name: str) -> str:
+        """Return the attribute `name` if it is text, else "".
+
+        Users' code may set any attribute, also one of ours, to a value of any type.
+        """
+        value = self.attributes.get(name)
+        return value if isinstance(value, str) else ""
 
 
 def in_order(span: Span) -> tuple[int, str]:
@@ -120,7 +130,8 @@ def _span(span: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
             for event in span.get("events", ())
         ),
         links=tuple(
-            Link(_id(link["traceId"]), _id(link["spanId"])) for link in span.get("links", ())
+            Link(_id(link.get("traceId") or ""), _id(link.get("spanId") or ""))
+            for link in span.get("links", ())
         ),
     )
 
@@ -132,25 +143,27 @@ def _id(text: str) -> str:
 def _enum(value: int | str, known: tuple[str, ...], prefix: str) -> str:
     if isinstance(value, str):
         return value.removeprefix(prefix).lower()
-    return known[value] if value < len(known) else str(value)
+    return known[value] if 0 <= value < len(known) else str(value)
 
 
 def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
     return _pairs(holder.get("attributes", ()))
 
 
-def _pairs(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _pairs(items: Iterable[Mapping[str, Any]], depth: int = 0) -> dict[str, Any]:
     # Protobuf's JSON leaves out what is empty, a key as well.
-    return {item.get("key", ""): _value(item.get("value", {})) for item in items}
+    return {item.get("key", ""): _value(item.get("value", {}), depth) for item in items}
 
 
-def _value(value: Mapping[str, Any]) -> Any:
+def _value(value: Mapping[str, Any], depth: int) -> Any:
     for kind, content in value.items():
         if kind == "intValue":
             return int(content)
+        if kind in {"arrayValue", "kvlistValue"} and depth == _DEEPEST:
+            return _DEEPER
         if kind == "arrayValue":
-            return [_value(item) for item in content.get("values", ())]
+            return [_value(item, depth + 1) for item in content.get("values", ())]
         if kind == "kvlistValue":
-            return _pairs(content.get("values", ()))
+            return _pairs(content.get("values", ()), depth + 1)
         return content
     return None

@@ -45,12 +45,12 @@ class Node:
     @property
     def error(self) -> str:
         """What failed, in a word: the exception's class or a reason; "" if nothing did."""
-        attributes = self.span.attributes
-        if attributes.get(names.CELL_STATUS) in _CELL_ENDINGS:
-            return str(attributes[names.CELL_STATUS])
-        return (
-            str(attributes.get(names.ERROR_TYPE) or "error") if self.span.status == "error" else ""
-        )
+        ending = self.span.text(names.CELL_STATUS)
+        if ending in _CELL_ENDINGS:
+            return ending
+        if self.span.status != "error":
+            return ""
+        return str(self.span.attributes.get(names.ERROR_TYPE) or "error")
 
     @property
     def orphaned(self) -> bool:
@@ -225,8 +225,8 @@ def _outlived(node: Node, nodes: dict[str, Node], now: float) -> bool:
         return False
     if parent.span.instance == node.span.instance:
         return False  # within a process a child may well be meant to outlive its parent
-    told = parent.span.attributes.get(names.CELL_STATUS) == "died"
-    return told or parent.span.end / 1e9 + GRACE < now
+    died = parent.span.text(names.CELL_STATUS) == "died"
+    return died or parent.span.end / 1e9 + GRACE < now
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from af_otel_semconv import attributes as names
 from af_otel_semconv import spans
@@ -31,7 +31,7 @@ class Remark(NamedTuple):
 def title(node: Node) -> str:
     """Its name, and a cell's number."""
     number = node.span.attributes.get(names.CELL_EXECUTION_COUNT)
-    return node.span.name if number is None else f"{node.span.name} [{number}]"
+    return f"{node.span.name} [{number}]" if _is_count(number) else node.span.name
 
 
 def remarks(story: Story, node: Node) -> Iterator[Remark]:
@@ -43,15 +43,20 @@ def remarks(story: Story, node: Node) -> Iterator[Remark]:
         yield Remark(node.state.value, "open")
     attributes = node.span.attributes
     tasks = attributes.get(names.GRAPH_TASKS, attributes.get(names.TASKS))
-    if isinstance(tasks, int):  # a user's own attribute of that name may be anything
+    if _is_count(tasks):
         yield Remark(count(tasks, "task"), "plain")
     erred = attributes.get(names.GRAPH_TASKS_ERRED, attributes.get(names.TASKS_ERRED))
-    if erred:
+    if _is_count(erred) and erred:
         yield Remark(f"{erred} failed", "less")
     for link in node.span.links:
         name = story.named(link)
         words = f"from `{name}`" if name else f"from trace {link.trace_id}"
         yield Remark(words, "link", link)
+
+
+def _is_count(value: Any) -> bool:
+    """Return whether an attribute, which a user may have set to anything, is a number of things."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def kind(node: Node) -> str:

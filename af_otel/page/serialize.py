@@ -88,19 +88,23 @@ class _Serializer:
             "key": node.span_id,
             "trace": span.trace_id,
             "parent": span.parent_id or None,
-            "name": span.name,
-            "title": title(node),
-            "service": span.service,
-            "instance": span.instance,
+            "name": _short(span.name),
+            "title": _short(title(node)),
+            "service": _short(span.service),
+            "instance": _short(span.instance),
             "kind": span.kind,
             "at": self._at(span.start),
             "seconds": span.seconds if node.state is State.ENDED else None,
             "state": node.state.name.lower(),
             "state_words": node.state.value,
-            "error": node.error or None,
+            "error": _short(node.error) or None,
             "remarks": [
                 *(orphan if node.orphaned and id(node) in self._roots else []),
-                *([*remark[:2]] for remark in remarks(self._story, node) if not remark.link),
+                *(
+                    [_short(remark.words), remark.sort]
+                    for remark in remarks(self._story, node)
+                    if not remark.link
+                ),
             ],
             "links": [
                 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ class SpansFile:
             whole = content[: content.rfind(b"\n") + 1]
             self._before[inode] = self._before.get(inode, 0) + len(whole)
             for line in whole.splitlines():
-                self._found += spans.parse(json.loads(line))
+                # An attribute may be lists in lists, more than JSON can be read with.
+                with contextlib.suppress(RecursionError):
+                    self._found += spans.parse(json.loads(line))
         return self._found
 
     def _files(self) -> Iterator[Path]:

@@ -201,7 +201,10 @@ def test_attributes_of_our_names_may_be_anybodys(running):
     attributes = [
         {"key": "session.id", "value": {"intValue": "7"}},
         {"key": "user.hash", "value": {"boolValue": True}},
-        {"key": "jupyter.cell.status", "value": {"arrayValue": {"values": [{"intValue": "1"}]}}},
+        {
+            "key": "jupyter.cell.status",
+            "value": {"arrayValue": {"values": [{"stringValue": "died"}]}},
+        },
     ]
     send(running, [{**span, "attributes": attributes}])
 
@@ -211,7 +214,8 @@ def test_attributes_of_our_names_may_be_anybodys(running):
     (session,) = wait_for(found, "the session in a list")
 
     assert (session.id, session.user.lower(), session.cells) == ("7", "true", 1)
-    assert find.session_story(running.client, "7").traces == ["d" * 32]
+    shown = serialize(find.session_story(running.client, "7"))
+    assert [item["trace"] for item in shown["items"]] == ["d" * 32]
 
 
 def test_last_is_the_newest_session(store):
