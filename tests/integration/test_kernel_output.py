@@ -62,7 +62,7 @@ def test_what_fails_in_telemetry_is_in_the_log_and_in_no_cell(kernel):
         shown += output(client)
     client.execute("distributed.Client(n_workers=1, processes=False).close()", reply=True)
     shown += output(client)
-    assert "Client.__init__" in log.read_text()
+    assert "Client._start" in log.read_text()
     text = "".join(shown)
     assert "theirs" in text
     assert "af-otel" not in text
