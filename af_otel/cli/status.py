@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from af_otel.cli._cluster import (
 )
 from af_otel.cli._local import JsonOption, StateOption, console
 from af_otel.local import control, processes, view
-from af_otel.local.state import State
+from af_otel.local.state import ENOUGH, State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,10 @@ def _local(state: Path | None, *, as_json: bool) -> None:
         name: processes.memory(service.pid) if service.pid else 0
         for name, service in facility.services.items()
     }
-    last_span = _last_span(place, facility.started)
+    last_span = _last_span(place, processes.age(facility.pid))
+    free = shutil.disk_usage(place.directory).free
+    if free < ENOUGH:
+        facility.notes.append(f"the disk is almost full: {free / 1e6:.0f} MB are free")
     if as_json:
         content: dict[str, Any] = {"running": True, **facility.as_json(), "last_span": last_span}
         for name, size in memory.items():
@@ -73,7 +77,7 @@ def _local(state: Path | None, *, as_json: bool) -> None:
         typer.echo(json.dumps(content, indent=2))
     else:
         _print(facility, memory, last_span)
-    if facility.dead or facility.phase == "failed":
+    if facility.dead or facility.unresponsive or facility.phase == "failed":
         raise typer.Exit(1)
 
 
@@ -86,12 +90,12 @@ def _print(facility: Facility, memory: dict[str, int], last_span: float | None) 
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("address", overflow="fold")
     for name, service in facility.services.items():
-        running = service.pid is not None and service.started is not None
+        running = service.pid is not None
         table.add_row(
             name,
             Text(_state(service), style=view.MARKS.get(service.state, ("", ""))[1]),
             str(service.pid or ""),
-            duration(time.time() - service.started) if running and service.started else "",
+            duration(processes.age(service.pid)) if service.pid else "",
             f"{memory[name] / 1e6:.0f} MB" if running else "",
             service.url,
         )
@@ -99,12 +103,18 @@ def _print(facility: Facility, memory: dict[str, int], last_span: float | None) 
     screen.print(table, highlight=False)
     seen = "none yet" if last_span is None else f"{duration(time.time() - last_span)} ago"
     screen.print(
-        f"\n{facility.phase}, up for {duration(time.time() - facility.started)}, "
+        f"\n{facility.phase}, up for {duration(processes.age(facility.pid))}, "
         f"{total / 1e6:.0f} MB; last span: {seen}",
         highlight=False,
     )
     for note in facility.notes:
         screen.print(f"note: {note}", highlight=False, soft_wrap=True)
+    for name in facility.unresponsive:
+        view.View(screen).error(
+            f"`{name}` runs and does not answer",
+            where=f"`{facility.services[name].url}`",
+            hint=f"`af-otel logs {name}{view.state_option(facility)}` may say why",
+        )
     for error in facility.errors:
         view.View(screen).error(**error)
 
@@ -113,12 +123,13 @@ def _state(service: ServiceStatus) -> str:
     return f"dead: {service.ended}" if service.ended else service.state
 
 
-def _last_span(place: State, since: float) -> float | None:
+def _last_span(place: State, age: float) -> float | None:
+    """Return when the Collector last wrote spans, if that was while the facility ran."""
     try:
         found = place.spans_file.stat()
     except OSError:
         return None
-    return found.st_mtime if found.st_size and found.st_mtime > since else None
+    return found.st_mtime if found.st_size and time.time() - found.st_mtime < age else None
 
 
 def duration(seconds: float) -> str:

@@ -139,7 +139,10 @@ def _local(state: Path | None) -> Place:
         option = state_option(facility)
         raise AfOtelError(
             "The facility is not ready",
-            where=", ".join(f"`{name}` is dead" for name in facility.dead)
+            where=", ".join(
+                f"`{name}` is {facility.services[name].state}"
+                for name in (*facility.dead, *facility.unresponsive)
+            )
             or "it is starting, or stopping",
             hint=f"see `af-otel status{option}`; `af-otel up{option}` starts again what has died",
         )

@@ -29,7 +29,31 @@ def current(state: State) -> Facility | None:
     """The facility that runs in this state directory, None when none does."""
     holder = state.holder()
     # Where the supervisor was killed, its guardian holds the lock until everything is gone.
-    return _of(state, holder) if holder is not None and processes.alive(holder) else None
+    if holder is None or not processes.alive(holder):
+        return None
+    facility = _of(state, holder)
+    if facility is not None:
+        _bury(facility)
+    return facility
+
+
+def _bury(facility: Facility) -> None:
+    """Mark services as dead whose processes are gone: a full disk keeps the file as it was."""
+    for name, service in facility.services.items():
+        if service.state in {"stopping", "stopped"} or not service.pid:
+            continue
+        if not processes.runs(service.pid, facility.state):
+            service.pid, service.state = None, "dead"
+            service.ended = service.ended or "its process is gone"
+            facility.ready = False
+            facility.errors.append(
+                {
+                    "service": name,
+                    "what": f"`{name}` has ended, and its supervisor could not write it down yet",
+                    "where": f"`{facility.state}`",
+                    "hint": f"is its disk full? `{service.log}` may say why the service ended",
+                }
+            )
 
 
 def require(state: State) -> Facility:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # Asks a supervisor to start again what has died.
 START_AGAIN = signal.SIGUSR1
 
-Condition = Literal["waiting", "starting", "ready", "dead", "stopping", "stopped"]
+# `unresponsive`: it was ready, its process runs, and it does not answer now.
+Condition = Literal["waiting", "starting", "ready", "unresponsive", "dead", "stopping", "stopped"]
 Phase = Literal["starting", "ready", "failed", "stopping", "stopped"]
 
 
@@ -67,6 +68,11 @@ class Facility:
     def dead(self) -> list[str]:
         """The services that ended by themselves."""
         return [name for name, service in self.services.items() if service.state == "dead"]
+
+    @property
+    def unresponsive(self) -> list[str]:
+        """The services that run and do not answer."""
+        return [name for name, service in self.services.items() if service.state == "unresponsive"]
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as plain data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -24,21 +25,34 @@ class Guardian:
     """
 
     def __init__(self, state: State) -> None:
+        self._state = state
+        self._start()
+
+    def _start(self) -> None:
         read_end, self._alive = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
+                # Of the supervisor's event loop, which must not take our signals for its own.
+                signal.set_wakeup_fd(-1)
                 os.close(self._alive)
-                self._wait(state, read_end)
+                self._wait(self._state, read_end)
             finally:
                 os._exit(0)
         os.close(read_end)
 
+    def restart_if_ended(self) -> None:
+        """Start another guardian if somebody has killed this one."""
+        if os.waitpid(self._pid, os.WNOHANG)[0]:
+            os.close(self._alive)
+            self._start()
+
     def dismiss(self) -> None:
         """End the guardian: the supervisor has cleared everything away itself."""
-        os.write(self._alive, b".")
+        with contextlib.suppress(BrokenPipeError, ChildProcessError):  # it was killed
+            os.write(self._alive, b".")
+            os.waitpid(self._pid, 0)
         os.close(self._alive)
-        os.waitpid(self._pid, 0)
 
     @staticmethod
     def _wait(state: State, read_end: int) -> None:

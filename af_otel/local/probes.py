@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from af_otel.local.ports import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
-    Probe = Callable[[], Awaitable[bool]]
 
-TIMEOUT = 2.0
+TIMEOUT = 2.0  # seconds
+
+
+class Probe(Protocol):
+    """Asks a server whether it is ready."""
+
+    def __call__(self, timeout: float = TIMEOUT) -> Awaitable[bool]:
+        """Return whether it says so within `timeout` seconds."""
 
 
 def http(port: int, path: str, contains: str = "") -> Probe:
     """Ready when a GET is answered with 200 and, if given, a body that `contains` the text."""
 
-    async def probe() -> bool:
+    async def probe(timeout: float = TIMEOUT) -> bool:
         try:
-            answer = await asyncio.wait_for(_get(port, path), TIMEOUT)
+            answer = await asyncio.wait_for(_get(port, path), timeout)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
             return False
         head, _, body = answer.partition(b"\r\n\r\n")

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -95,6 +96,22 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def runs(pid: int, mark: str) -> bool:
+    """Return whether `pid` is a running process of the facility in the state directory `mark`."""
+    try:
+        return alive(pid) and psutil.Process(pid).environ().get(MARK) == mark
+    except psutil.Error:
+        return False
+
+
+def age(pid: int) -> float:
+    """Return for how many seconds a process runs, also where the clock was set meanwhile."""
+    try:
+        return max(0.0, time.time() - psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
 
 
 def memory(pid: int) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
 from af_otel.local import disk, processes
-from af_otel.local.facility import START_AGAIN, Facility, ServiceStatus
+from af_otel.local.facility import START_AGAIN, Condition, Facility, ServiceStatus
 from af_otel.local.guardian import Guardian
 from af_otel.local.logs import tail
 
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 READY_WITHIN = 90.0  # A cold disk and one busy core; on an idle machine it is a few seconds.
 PROBE_EVERY = 0.1
+HEALTH_EVERY = 2.0  # seconds; with the timeouts of two probes, a fault is seen within five
+HEALTH_TIMEOUT = 1.0  # seconds
+ASKED_AGAIN_AFTER = 0.5  # seconds; one late answer of a busy server is no fault
 DISK_EVERY = 30.0  # seconds; at 20,000 spans/s, 200 MB more
 TICK = 0.1  # While it starts or stops, somebody may be watching the seconds.
 LAST_LINES, LINE_LENGTH = 12, 400  # Enough to see what it was; the log has the rest.
@@ -73,6 +75,7 @@ class Supervisor:
         )
         self._moved = asyncio.Event()
         self._stopping = False
+        self._unwritten = False
         self._emptied: set[str] = set()
         self._services = {service.name: service for service in plan.services}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -80,12 +83,12 @@ class Supervisor:
 
     def run(self) -> Facility:
         """Run until told to stop, or until the start has failed; nothing is left afterwards."""
-        guardian = Guardian(self.state)
+        self._guardian = Guardian(self.state)
         try:
             asyncio.run(self._live())
         finally:
             processes.sweep(str(self.state.directory), patience=3)
-            guardian.dismiss()
+            self._guardian.dismiss()
         return self.facility
 
     async def _live(self) -> None:
@@ -102,16 +105,20 @@ class Supervisor:
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGCHLD, self._look_for_ended)
+        loop.add_signal_handler(signal.SIGCHLD, self._child_ended)
         loop.add_signal_handler(START_AGAIN, lambda: starts.extend(self._again()))
         starts: list[asyncio.Task[bool]] = []
+        began = time.monotonic()
         self._publish()
         starts += [asyncio.create_task(self._bring_up(service)) for service in self.plan.services]
-        watches = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch_disk())]
+        watches = [
+            asyncio.create_task(watch())
+            for watch in (self._tick, self._watch_health, self._watch_disk)
+        ]
         try:
             if await self._all_ready(starts):
                 self.facility.phase = "ready"
-                self.facility.seconds_to_ready = time.time() - self.facility.started
+                self.facility.seconds_to_ready = time.monotonic() - began
                 self._publish()
                 await self._stop.wait()
             elif not self._stop.is_set():
@@ -128,6 +135,29 @@ class Supervisor:
             if self.facility.phase != "ready":
                 self._changed(self.facility)
             await asyncio.sleep(TICK)
+
+    async def _watch_health(self) -> None:
+        """Ask each service again and again whether it is ready; write what a full disk refused."""
+        while True:
+            await asyncio.gather(*(self._check(service) for service in self.plan.services))
+            if self._unwritten:
+                self._publish()
+            await asyncio.sleep(HEALTH_EVERY)
+
+    async def _check(self, service: Service) -> None:
+        status = self.facility.services[service.name]
+        before = status.state
+        if before not in {"ready", "unresponsive"}:
+            return
+        answered = await service.ready(HEALTH_TIMEOUT)
+        if not answered and before == "ready":
+            await asyncio.sleep(ASKED_AGAIN_AFTER)
+            answered = await service.ready(HEALTH_TIMEOUT)
+        after: Condition = "ready" if answered else "unresponsive"
+        # It may have ended, or been stopped, while it was asked.
+        if status.state == before != after:
+            status.state = after
+            self._publish()
 
     async def _watch_disk(self) -> None:
         """Empty the data of a service that takes more room than it may, and start it again."""
@@ -191,10 +221,11 @@ class Supervisor:
         self._running[service.name] = process
         status.state, status.pid = "starting", process.pid
         self._publish()
+        began = time.monotonic()
         while not await service.ready():
             if status.state != "starting":
                 return False
-            if time.time() - status.started > READY_WITHIN:
+            if time.monotonic() - began > READY_WITHIN:
                 self._failed(service, f"was not ready within {READY_WITHIN:.0f} s")
                 return False
             await asyncio.sleep(PROBE_EVERY)
@@ -202,9 +233,14 @@ class Supervisor:
         self._look_for_ended()
         if status.state != "starting":
             return False
-        status.state, status.seconds_to_ready = "ready", time.time() - status.started
+        status.state, status.seconds_to_ready = "ready", time.monotonic() - began
         self._publish()
         return True
+
+    def _child_ended(self) -> None:
+        self._look_for_ended()
+        if not self._stopping:
+            self._guardian.restart_if_ended()
 
     def _look_for_ended(self) -> None:
         """Note which services have ended since last time."""
@@ -302,8 +338,11 @@ class Supervisor:
         """Tell everybody: the file's readers, the terminal, and our own waiting tasks."""
         services = self.facility.services.values()
         self.facility.ready = all(service.state == "ready" for service in services)
-        with contextlib.suppress(OSError):  # A full disk must not end what runs.
+        try:
             self.facility.write(self.state.facility_file)
+            self._unwritten = False
+        except OSError:  # A full disk must not end what runs.
+            self._unwritten = True
         self._changed(self.facility)
         self._moved.set()
         self._moved = asyncio.Event()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MARKS = {
     "waiting": ("·", "dim"),
     "ready": ("✓", "green"),
+    "unresponsive": ("!", "bold red"),
     "dead": ("✗", "bold red"),
     "stopping": ("·", "dim"),
     "stopped": ("·", "dim"),
@@ -96,7 +97,11 @@ class View(AbstractContextManager["View"]):
         for name, status in facility.services.items():
             if status.state == "ready" and self._seen.get(name) == "dead":
                 self.say(f"{name}: {describe(status)}, again")
-            if status.state in {"ready", "dead"}:
+            if status.state == "ready" and self._seen.get(name) == "unresponsive":
+                self.say(f"{name}: answers again")
+            if status.state == "unresponsive" and self._seen.get(name) != "unresponsive":
+                self.say(f"{name}: does not answer")
+            if status.state in {"ready", "dead", "unresponsive"}:
                 self._seen[name] = status.state
 
     def say(self, what: RenderableType) -> None:

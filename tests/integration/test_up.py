@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -165,6 +166,56 @@ def test_a_service_that_dies_is_named_and_a_second_up_starts_it_again(own):
     assert own.pid("jaeger") != victim
     assert own.command("status").returncode == 0
     assert httpx.get(f"{own.urls['traces']}/api/v3/services").status_code == 200
+
+
+def test_a_service_that_does_not_answer_is_named(own):
+    """Until it answers again; its process runs all the time."""
+    victim = own.pid("prometheus")
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        wait_for(lambda: state_of(own, "prometheus") == "unresponsive", "the silence to be seen")
+        status = own.command("status")
+        assert status.returncode == 1
+        assert "error: `prometheus` runs and does not answer" in status.stderr
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    wait_for(lambda: state_of(own, "prometheus") == "ready", "an answer")
+    assert own.pid("prometheus") == victim
+    assert own.command("status").returncode == 0
+
+
+def state_of(facility, service):
+    """What `af-otel status` says of a service."""
+    content = json.loads(facility.command("status", "--json").stdout)
+    return content["services"][service]["state"]
+
+
+def test_status_is_right_while_the_disk_is_full(own):
+    """A supervisor that cannot write is not believed; later it writes what happened."""
+    supervisor, victim = own.now()["pid"], own.pid("page")
+    before = resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: state_of(own, "page") == "dead", "the death to be seen")
+        assert own.now()["services"]["page"]["state"] == "ready", "it was written all the same"
+        assert "is its disk full?" in own.command("status").stderr
+    finally:
+        resource.prlimit(supervisor, resource.RLIMIT_FSIZE, before)
+    wait_for(lambda: own.now()["services"]["page"]["state"] == "dead", "the death to be written")
+    assert up(own.state).returncode == 0
+    assert own.command("status").returncode == 0
+
+
+def test_a_killed_guardian_is_replaced(own):
+    """So a supervisor that is killed later still leaves nothing."""
+    supervisor = psutil.Process(own.now()["pid"])
+
+    def guardian():
+        return [one for one in supervisor.children() if one.cmdline() == supervisor.cmdline()]
+
+    (first,) = guardian()
+    first.kill()
+    wait_for(lambda: guardian() not in ([], [first]), "another guardian")
 
 
 def test_status_tells_pids_memory_and_ports(own):
