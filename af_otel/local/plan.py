@@ -15,6 +15,7 @@ from af_otel.local.processes import MARK
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+    from af_otel.backends.certificates import Certificates
     from af_otel.local.probes import Probe
     from af_otel.local.state import State
 
@@ -107,6 +108,7 @@ class Plan:
     state: State
     ports: Ports
     injected: Path
+    certificates: Certificates
     services: list[Service] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     trace_store: str = ""  # the kind of store at `urls["traces"]`
@@ -131,9 +133,12 @@ class Plan:
 
     def directory(self, name: str) -> Path:
         """A directory of a service's own, made if need be."""
-        path = self.state.directory / name
-        path.mkdir(mode=0o700, exist_ok=True)
-        return path
+        return self.state.part(name)
+
+    @property
+    def dask_config(self) -> Path:
+        """The directory of configuration files for Dask."""
+        return self.state.directory / "dask" / "config"
 
     @property
     def hub(self) -> dict[str, str]:
@@ -158,5 +163,5 @@ class Plan:
         env = {**SOON, **self.base_env()}
         env["AF_OTEL_ENDPOINT"] = self.urls["collector_otlp"]
         env["AF_OTEL_FACILITY"] = self.state.name
-        env["DASK_CONFIG"] = str(self.state.directory / "dask" / "config")
+        env["DASK_CONFIG"] = str(self.dask_config)
         return {**env, **payload.environment(self.injected, env)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from af_otel.errors import AfOtelError
 from af_otel.local import files, grafana, probes, servers, trace_store
 from af_otel.local.hub import SETTINGS
+from af_otel.local.keys import make_certificates
 from af_otel.local.options import TraceLimits
 from af_otel.local.plan import USUAL, Plan, Service
 from af_otel.local.ports import HOST, Ports
@@ -34,7 +35,7 @@ def plan(state: State, ports: Ports, injected: Path, limits: TraceLimits | None 
             where=f"`--port {unknown[0]}={ports.wanted[unknown[0]]}`",
             hint="one of " + ", ".join(f"`{name}`" for name in USUAL),
         )
-    made = Plan(state, ports, injected)
+    made = Plan(state, ports, injected, make_certificates(state.keys))
     found = grafana.find()
     store = trace_store.find()
     unused = [
@@ -135,17 +136,19 @@ def _targets(made: Plan) -> Path:
 
 def _dask(made: Plan) -> None:
     made.urls |= {
-        "dask_scheduler": f"tcp://{made.address('dask-scheduler')}",
+        "dask_scheduler": f"tls://{made.address('dask-scheduler')}",
         "dask_dashboard": f"http://{made.address('dask-dashboard')}/status",
     }
     dashboard = made.port("dask-dashboard")
     scratch = made.directory("dask")
+    _dask_config(made)
     made.services.append(
         Service(
             "dask-scheduler",
             (
                 *(sys.executable, "-m", "dask", "scheduler"),
-                *("--host", HOST, "--port", str(made.port("dask-scheduler"))),
+                *("--protocol", "tls", "--host", HOST),
+                *("--port", str(made.port("dask-scheduler"))),
                 *("--dashboard-address", made.address("dask-dashboard")),
             ),
             url=made.urls["dask_scheduler"],
@@ -167,7 +170,7 @@ def _dask(made: Plan) -> None:
                     *("--no-dashboard", "--dashboard-address", made.address(f"{name}-metrics")),
                     *("--local-directory", str(scratch)),
                 ),
-                url=f"tcp://{made.address(name)}",
+                url=f"tls://{made.address(name)}",
                 port=made.port(name),
                 # Ready is what the scheduler counts on, not what listens.
                 ready=probes.http(dashboard, "/json/identity.json", contains=f'"{name}"'),
@@ -175,6 +178,21 @@ def _dask(made: Plan) -> None:
                 needs=("dask-scheduler",),
             )
         )
+
+
+def _dask_config(made: Plan) -> None:
+    """Let the facility's own Dask, and every `Client()` in a kernel, use its certificate.
+
+    Clusters that users start themselves stay as they are: encryption is not required of them.
+    """
+    pair = {"cert": str(made.certificates.certificate), "key": str(made.certificates.key)}
+    roles = dict.fromkeys(("scheduler", "worker", "client"), pair)
+    tls = {"ca-file": str(made.certificates.authority), **roles}
+    directory = made.dask_config
+    directory.mkdir(mode=0o700, exist_ok=True)
+    # YAML includes JSON.
+    content = {"distributed": {"comm": {"tls": tls}}}
+    (directory / "af-otel.yaml").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _hub(made: Plan) -> None:

@@ -72,6 +72,17 @@ class State:
         return self.directory / "collector" / "spans.jsonl"
 
     @property
+    def keys(self) -> Path:
+        """What lets its owner into a running facility, made if need be."""
+        return self.part("keys")
+
+    def part(self, name: str) -> Path:
+        """Return a directory in it that only its owner may enter, made if need be."""
+        path = self.directory / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    @property
     def is_ours(self) -> bool:
         """Whether a facility made it."""
         return (self.directory / MARKER).is_file()

@@ -21,6 +21,7 @@ FACILITY = """
 import sys
 from pathlib import Path
 from af_otel.local import supervisor, trace_store
+from af_otel.local.keys import make_certificates
 from af_otel.local.options import TraceLimits
 from af_otel.local.plan import Plan
 from af_otel.local.ports import Ports
@@ -29,7 +30,7 @@ from af_otel.local.state import State
 supervisor.DISK_EVERY = 0.5
 state = State(Path(sys.argv[1]))
 state.prepare()
-plan = Plan(state, Ports(), state.directory)
+plan = Plan(state, Ports(), state.directory, make_certificates(state.keys))
 plan.choose_ports()
 store = trace_store.servers.find("jaeger")
 plan.urls["hub"] = ""
