@@ -10,13 +10,18 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 
+from af_otel.backends.certificates import Certificates
 from af_otel.backends.connect import connect
 from af_otel.backends.find import session_spans
+from af_otel.backends.http import Access
+from af_otel.backends.prometheus import Prometheus
 from af_otel.backends.store import DAY
 
 if TYPE_CHECKING:
@@ -45,10 +50,41 @@ class LocalFacility:
     def urls(self) -> dict[str, str]:
         return self.info["urls"]
 
+    @cached_property
+    def access(self) -> Access:
+        """What its stores and its Collector want of the owner's programs."""
+        return Access(tls=Certificates(Path(self.info["keys"])).client())
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """Asks them."""
+        return httpx.Client(verify=self.access.tls or True, timeout=60)
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """User and password of the page and of Dask's dashboard."""
+        return self.info["login"]["user"], self.info["login"]["password"]
+
+    @property
+    def sender(self) -> dict[str, str]:
+        """The variables of a process that sends to its Collector."""
+        keys = Certificates(Path(self.info["keys"]))
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.urls["collector_otlp"],
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": str(keys.authority),
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": str(keys.certificate),
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY": str(keys.key),
+        }
+
     @property
     def store(self) -> TraceStore:
         """The trace store, as `af-otel trace` asks it."""
-        return connect(self.info["trace_store"], self.urls["traces"])
+        return connect(self.info["trace_store"], self.urls["traces"], self.access)
+
+    @property
+    def prometheus(self) -> Prometheus:
+        """Prometheus, as `af-otel verify` asks it."""
+        return Prometheus(self.urls["prometheus"], self.access)
 
     def session(self, session_id: str) -> list[Span]:
         """The spans of a session's traces, as far as they are stored."""

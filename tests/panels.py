@@ -44,10 +44,12 @@ QUICKER = {"slower": "1ms", "__range": "900s"}
 _LABELS = re.compile(r"label_values\((.+), (\w+)\)")
 
 
-def empty(urls, wanted, within, **chosen):
+def empty(urls, wanted, within, http=httpx, **chosen):
     """The queries without data, with their panels; `wanted` selects panels, `chosen` variables."""
     boards = dashboards(traces=trace_store(urls))
-    values = {name: resolved(urls["prometheus"], board, **chosen) for name, board in boards.items()}
+    values = {
+        name: resolved(urls["prometheus"], board, http, **chosen) for name, board in boards.items()
+    }
     left = {
         f"{name}: {query.panel}: {query.resolved(values[name])}": (query, values[name])
         for name, board in boards.items()
@@ -57,7 +59,7 @@ def empty(urls, wanted, within, **chosen):
     assert left
 
     def answered():
-        for text in [text for text, query in left.items() if has_data(urls, *query)]:
+        for text in [text for text, query in left.items() if has_data(urls, *query, http)]:
             del left[text]
         return not left
 
@@ -68,7 +70,7 @@ def empty(urls, wanted, within, **chosen):
     return []
 
 
-def resolved(prometheus, board, **chosen):
+def resolved(prometheus, board, http=httpx, **chosen):
     """The values of a dashboard's variables: what its reader chose, else the initial ones."""
     found = {}
     for variable in board["templating"]["list"]:
@@ -78,14 +80,15 @@ def resolved(prometheus, board, **chosen):
         elif variable["type"] == "custom":
             found[name] = variable["current"]["value"]
         elif variable["type"] == "query":
-            offered = options(prometheus, *_LABELS.fullmatch(variable["query"]["query"]).groups())
+            metric, label = _LABELS.fullmatch(variable["query"]["query"]).groups()
+            offered = options(prometheus, metric, label, http)
             found[name] = variable.get("allValue") or next(iter(offered), "")
     return {**found, **QUICKER, **chosen}
 
 
-def options(prometheus, metric, label):
+def options(prometheus, metric, label, http=httpx):
     """The values that a variable offers."""
-    answer = httpx.get(
+    answer = http.get(
         f"{prometheus}/api/v1/label/{label}/values",
         params={"match[]": metric, "start": time.time() - BACK},
         timeout=60,
@@ -94,26 +97,26 @@ def options(prometheus, metric, label):
     return answer.json()["data"]
 
 
-def has_data(urls, query, values):
+def has_data(urls, query, values, http=httpx):
     """Whether a query finds something; a query that a server rejects is an error."""
     text, now = query.resolved(values), time.time()
     if query.source == "jaeger":
-        return bool(jaeger_traces(urls["jaeger"], text, now - BACK, now + 60))
+        return bool(jaeger_traces(urls["jaeger"], text, now - BACK, now + 60, http))
     if query.source == "tempo":
         params = {"q": text, "start": int(now - BACK), "end": int(now + 60)}
-        answer = httpx.get(f"{urls['tempo']}/api/search", params=params, timeout=60)
+        answer = http.get(f"{urls['tempo']}/api/search", params=params, timeout=60)
         assert answer.status_code == 200, (query.where, text, answer.text)
         return bool(answer.json()["traces"])
     # A zero that replaces a missing series is no data.
     text = text.replace(" or vector(0)", "")
     params = {"query": text, "start": now - BACK, "end": now, "step": STEP}
-    answer = httpx.get(f"{urls['prometheus']}/api/v1/query_range", params=params, timeout=60)
+    answer = http.get(f"{urls['prometheus']}/api/v1/query_range", params=params, timeout=60)
     assert answer.status_code == 200, (query.where, text, answer.text)
     series = answer.json()["data"]["result"]
     return any(value != "NaN" for each in series for _, value in each["values"])
 
 
-def jaeger_traces(jaeger, text, start, end):
+def jaeger_traces(jaeger, text, start, end, http=httpx):
     """The ids of the traces that a search finds, sent as Grafana's Jaeger data source sends it.
 
     It drops empty fields, converts the tags from logfmt to JSON, and sends times in microseconds.
@@ -121,7 +124,7 @@ def jaeger_traces(jaeger, text, start, end):
     params = {field: value for field, value in json.loads(text).items() if value}
     tags = dict(pair.split("=", 1) for pair in shlex.split(params["tags"]))
     times = {"start": int(start * 1e6), "end": int(end * 1e6), "lookback": "custom"}
-    answer = httpx.get(
+    answer = http.get(
         f"{jaeger}/api/traces", params=params | times | {"tags": json.dumps(tags)}, timeout=60
     )
     assert answer.status_code == 200, (text, answer.text)

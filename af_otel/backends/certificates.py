@@ -34,6 +34,11 @@ class Certificates:
         """The private key of `certificate`."""
         return self.directory / "key.pem"
 
+    @property
+    def curl(self) -> Path:
+        """The options with which `curl -K` uses them."""
+        return self.directory / "curl"
+
     def client(self) -> ssl.SSLContext:
         """Return the settings of a client that trusts and shows nothing else."""
         context = ssl.create_default_context(cafile=self.authority)

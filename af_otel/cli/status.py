@@ -107,6 +107,8 @@ def _print(facility: Facility, memory: dict[str, int], last_span: float | None) 
         f"{total / 1e6:.0f} MB; last span: {seen}",
         highlight=False,
     )
+    if facility.keys:
+        screen.print(view.ways_in(facility), highlight=False)
     for note in facility.notes:
         screen.print(f"note: {note}", highlight=False, soft_wrap=True)
     for name in facility.unresponsive:

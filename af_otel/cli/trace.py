@@ -123,4 +123,4 @@ def _of_facility(state: Path | None) -> TraceStore:
     from af_otel.local.state import State
 
     found = control.require(State.at(state))
-    return connect(found.trace_store, found.urls["traces"])
+    return connect(found.trace_store, found.urls["traces"], found.access())

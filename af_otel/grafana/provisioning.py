@@ -25,13 +25,16 @@ HOME = f"dashboards/{dashboards.HOME}.json"
 
 
 def provisioned(
-    directory: str, urls: Mapping[str, str], traces: TraceStore | None = None
+    directory: str,
+    urls: Mapping[str, str],
+    traces: TraceStore | None = None,
+    tls: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the files for `directory` by path, as JSON: Grafana reads YAML, which includes it.
 
     Parameters
     ----------
-    urls
+    urls, tls
         As passed to `sources`.
     traces
         The trace store that panels search; by default the one in `urls`.
@@ -45,7 +48,10 @@ def provisioned(
         "options": {"path": f"{directory}/dashboards"},
     }
     contents = {
-        "provisioning/datasources/af-otel.yaml": {"apiVersion": 1, "datasources": sources(urls)},
+        "provisioning/datasources/af-otel.yaml": {
+            "apiVersion": 1,
+            "datasources": sources(urls, tls=tls),
+        },
         "provisioning/dashboards/af-otel.yaml": {"apiVersion": 1, "providers": [provider]},
     }
     if dashboards.POSSIBLE:

@@ -49,7 +49,9 @@ def complete(urls: Mapping[str, str], store: TraceStore | None) -> bool:
     return "prometheus" in urls and (store is None or store in urls)
 
 
-def sources(urls: Mapping[str, str], facility: str = "") -> list[dict[str, Any]]:
+def sources(
+    urls: Mapping[str, str], facility: str = "", tls: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Return the data sources for the servers that have a URL.
 
     Parameters
@@ -59,6 +61,8 @@ def sources(urls: Mapping[str, str], facility: str = "") -> list[dict[str, Any]]
     facility
         Distinguishes the data sources in a Grafana that has others. None of them is the default
         there: Grafana does not start with two defaults.
+    tls
+        `tlsCACert`, `tlsClientCert` and `tlsClientKey` of servers that require a certificate.
     """
     result = []
     store = trace_store(urls)
@@ -70,6 +74,9 @@ def sources(urls: Mapping[str, str], facility: str = "") -> list[dict[str, Any]]
         prometheus, traces = result
         prometheus["jsonData"] = _to_traces(traces["uid"])
         traces["jsonData"] |= _to_metrics(store, prometheus["uid"])
+    for source in result if tls else ():
+        source["jsonData"] |= {"tlsAuth": True, "tlsAuthWithCACert": True}
+        source["secureJsonData"] = dict(tls or {})
     return result
 
 

@@ -7,12 +7,12 @@ import json
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from af_otel.backends.certificates import Certificates
+from af_otel.backends.http import Access
 from af_otel.local.state import write_private
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Asks a supervisor to start again what has died.
 START_AGAIN = signal.SIGUSR1
@@ -57,6 +57,8 @@ class Facility:
     seconds_to_ready: float | None = None
     services: dict[str, ServiceStatus] = field(default_factory=dict)
     hub: dict[str, str] = field(default_factory=dict)
+    login: dict[str, str] = field(default_factory=dict)  # for the page and Dask's dashboards
+    keys: str = ""  # the directory of `Certificates` that the stores and the Collector want
     urls: dict[str, str] = field(default_factory=dict)
     trace_store: str = ""  # the kind of store at `urls["traces"]`, as `backends.connect` takes it
     spans_file: str = ""
@@ -73,6 +75,10 @@ class Facility:
     def unresponsive(self) -> list[str]:
         """The services that run and do not answer."""
         return [name for name, service in self.services.items() if service.state == "unresponsive"]
+
+    def access(self) -> Access:
+        """Return what its stores and its Collector require of their clients."""
+        return Access(tls=Certificates(Path(self.keys)).client())
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as plain data."""

@@ -13,6 +13,8 @@ from af_otel.local.ports import HOST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from af_otel.backends.certificates import Certificates
+
 
 @dataclass(frozen=True)
 class Grafana:
@@ -21,12 +23,14 @@ class Grafana:
     binary: Path
     home: Path
 
-    def command(self, directory: Path, urls: Mapping[str, str]) -> tuple[str, ...]:
+    def command(
+        self, directory: Path, urls: Mapping[str, str], certificates: Certificates
+    ) -> tuple[str, ...]:
         """Write data sources and dashboards into `directory`, and return the command.
 
         `urls` are the addresses of the query APIs by kind: `prometheus`, and `tempo` or `jaeger`.
         """
-        provision(directory, urls)
+        provision(directory, urls, certificates)
         server = ("server",) if self.binary.name == "grafana" else ()
         return (str(self.binary), *server, "--homepath", str(self.home))
 
@@ -55,9 +59,18 @@ def find() -> Grafana | None:
     return Grafana(binary, home) if home is not None else None
 
 
-def provision(directory: Path, urls: Mapping[str, str]) -> None:
+def provision(
+    directory: Path, urls: Mapping[str, str], certificates: Certificates | None = None
+) -> None:
     """Write data sources and dashboards into `directory`; for `urls`, see `Grafana.command`."""
-    for name, content in provisioned(str(directory), urls).items():
+    tls = {}
+    if certificates is not None:
+        tls = {
+            "tlsCACert": certificates.authority.read_text(encoding="ascii"),
+            "tlsClientCert": certificates.certificate.read_text(encoding="ascii"),
+            "tlsClientKey": certificates.key.read_text(encoding="ascii"),
+        }
+    for name, content in provisioned(str(directory), urls, tls=tls).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")

@@ -32,8 +32,12 @@ def configure(c: Any) -> None:
     c.ConfigurableHTTPProxy.pid_file = str(directory / "proxy.pid")
     c.JupyterHub.db_url = f"sqlite:///{directory / 'jupyterhub.sqlite'}"
     c.JupyterHub.cookie_secret_file = str(directory / "cookie_secret")
-    # Prometheus reads the hub's own metrics without a token: both listen on this machine only.
-    c.JupyterHub.authenticate_prometheus = False
+    # The Collector reads the hub's own metrics, and may do nothing else.
+    token = Path(local["token_file"]).read_text(encoding="utf-8")
+    c.JupyterHub.services = [{"name": "metrics", "api_token": token}]
+    c.JupyterHub.load_roles = [
+        {"name": "metrics", "scopes": ["read:metrics"], "services": ["metrics"]}
+    ]
 
     c.JupyterHub.authenticator_class = "dummy"
     c.DummyAuthenticator.password = Path(local["password_file"]).read_text(encoding="utf-8").strip()
@@ -47,8 +51,7 @@ def configure(c: Any) -> None:
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     # A server refuses root without it; containers, where people try things, often are root.
     c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
-    # Their metrics, too, are read from this machine only.
-    c.Spawner.args.append("--ServerApp.authenticate_prometheus=False")
+    c.Spawner.args.append("--ServerApp.jpserver_extensions=af_otel.local.server_metrics=True")
     c.Spawner.default_url = "/lab"
     c.Spawner.env_keep = [
         *("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "LD_LIBRARY_PATH"),

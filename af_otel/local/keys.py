@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from af_otel.backends.certificates import Certificates
 from af_otel.local.ports import HOST
+from af_otel.page.gate import Gate, login_file, token_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,26 @@ if TYPE_CHECKING:
 # Whoever has the files is let in, for as long as the facility runs, whatever the clock says.
 VALID = dt.timedelta(days=3650)
 NAMES = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST)))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the stores and the Collector want of their clients, and the owner's own login."""
+
+    certificates: Certificates
+    gate: Gate
+
+    @classmethod
+    def make(cls, directory: Path, user: str) -> Keys:
+        """Write new keys into a directory; those of an earlier facility are of no use any more."""
+        return cls(make_certificates(directory), _make_gate(directory, user))
+
+
+def _make_gate(directory: Path, user: str) -> Gate:
+    gate = Gate.make(user)
+    _write(login_file(directory), f"{gate.user}:{gate.password}".encode())
+    _write(token_file(directory), gate.token.encode())
+    return gate
 
 
 def make_certificates(directory: Path) -> Certificates:
@@ -60,7 +82,10 @@ def make_certificates(directory: Path) -> Certificates:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    options = {"cacert": made.authority, "cert": made.certificate, "key": made.key}
+    lines = [f"{name} = {_quoted(file)}\n" for name, file in options.items()]
     for path, content in (
+        (made.curl, "".join(lines).encode()),
         (made.authority, authority.public_bytes(serialization.Encoding.PEM)),
         (made.certificate, certificate.public_bytes(serialization.Encoding.PEM)),
         (made.key, secret),
@@ -101,6 +126,11 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,15 @@ from af_otel.local.ports import HOST, Ports
 from af_otel.local.processes import MARK
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Container, Mapping
 
-    from af_otel.backends.certificates import Certificates
+    from af_otel.local.keys import Keys
     from af_otel.local.probes import Probe
     from af_otel.local.state import State
 
 USER = "physicist"
+KEYS = "AF_OTEL_KEYS"  # In the environment of Python processes: the directory of `local.keys`.
 # The usual port of each, and its name for people; what nobody opens or connects to has none.
 USUAL = {
     "hub": (8000, "JupyterHub"),
@@ -39,7 +42,6 @@ USUAL = {
     "hub-api": (8081, ""),
     "hub-proxy": (8001, ""),
     "collector-health": (13133, ""),
-    "collector-metrics": (8888, ""),
     "jaeger-otlp": (4418, ""),
     "tempo-grpc": (9095, ""),
     "tempo-otlp": (4418, ""),
@@ -108,7 +110,7 @@ class Plan:
     state: State
     ports: Ports
     injected: Path
-    certificates: Certificates
+    keys: Keys
     services: list[Service] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     trace_store: str = ""  # the kind of store at `urls["traces"]`
@@ -135,6 +137,11 @@ class Plan:
         """A directory of a service's own, made if need be."""
         return self.state.part(name)
 
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """How the facility's own servers are reached."""
+        return self.keys.certificates.client()
+
     @property
     def dask_config(self) -> Path:
         """The directory of configuration files for Dask."""
@@ -144,6 +151,11 @@ class Plan:
     def hub(self) -> dict[str, str]:
         """How a person gets in."""
         return {"url": self.urls["hub"], "user": USER, "password": self.state.password()}
+
+    @property
+    def login(self) -> dict[str, str]:
+        """How a person gets into the page and Dask's dashboards."""
+        return {"user": self.keys.gate.user, "password": self.keys.gate.password}
 
     def base_env(self) -> dict[str, str]:
         """What every process of the facility gets."""
@@ -162,6 +174,10 @@ class Plan:
         """The same for a Python process, which is traced."""
         env = {**SOON, **self.base_env()}
         env["AF_OTEL_ENDPOINT"] = self.urls["collector_otlp"]
+        env["AF_OTEL_CERTIFICATE"] = str(self.keys.certificates.authority)
+        env["AF_OTEL_CLIENT_CERTIFICATE"] = str(self.keys.certificates.certificate)
+        env["AF_OTEL_CLIENT_KEY"] = str(self.keys.certificates.key)
         env["AF_OTEL_FACILITY"] = self.state.name
+        env[KEYS] = str(self.state.keys)
         env["DASK_CONFIG"] = str(self.dask_config)
         return {**env, **payload.environment(self.injected, env)}

@@ -6,23 +6,27 @@ import importlib.util
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
 from af_otel.local import files, grafana, probes, servers, trace_store
 from af_otel.local.hub import SETTINGS
-from af_otel.local.keys import make_certificates
+from af_otel.local.keys import Keys
 from af_otel.local.options import TraceLimits
-from af_otel.local.plan import USUAL, Plan, Service
+from af_otel.local.plan import KEYS, USER, USUAL, Plan, Service
 from af_otel.local.ports import HOST, Ports
+from af_otel.page.gate import token_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from af_otel.local.state import State
 
 WORKERS = ("dask-worker-1", "dask-worker-2")
 WORKER_MEMORY = "1GiB"
+GATED = ("--preload", "af_otel.local.dask_gate")
+WEBSOCKET_ORIGINS = (
+    "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__BOKEH_APPLICATION__ALLOW_WEBSOCKET_ORIGIN"
+)
 
 
 def plan(state: State, ports: Ports, injected: Path, limits: TraceLimits | None = None) -> Plan:
@@ -35,7 +39,7 @@ def plan(state: State, ports: Ports, injected: Path, limits: TraceLimits | None 
             where=f"`--port {unknown[0]}={ports.wanted[unknown[0]]}`",
             hint="one of " + ", ".join(f"`{name}`" for name in USUAL),
         )
-    made = Plan(state, ports, injected, make_certificates(state.keys))
+    made = Plan(state, ports, injected, Keys.make(state.keys, USER))
     found = grafana.find()
     store = trace_store.find()
     unused = [
@@ -66,10 +70,9 @@ def _require(*modules: str) -> None:
 def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
     made.trace_store = store.name
     made.urls |= {
-        "collector_otlp": f"http://{made.address('collector')}",
-        "collector_metrics": f"http://{made.address('collector-metrics')}/metrics",
-        "prometheus": f"http://{made.address('prometheus')}",
-        "traces": f"http://{made.address(store.name)}",
+        "collector_otlp": f"https://{made.address('collector')}",
+        "prometheus": f"https://{made.address('prometheus')}",
+        "traces": f"https://{made.address(store.name)}",
     }
     config = files.collector_config()
     made.services += [
@@ -79,21 +82,23 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
                 str(servers.find("collector").path),
                 *("--config", str(config / "base.yaml")),
                 *("--config", str(config / "local.yaml")),
+                *("--config", str(files.config("collector-keys.yaml"))),
             ),
             url=made.urls["collector_otlp"],
             port=made.port("collector"),
-            ready=probes.http(made.port("collector-health"), "/"),
+            ready=probes.http(made.port("collector-health"), "/", tls=made.tls),
             env={
                 **made.base_env(),
+                KEYS: str(made.state.keys),
                 "AF_OTEL_OTLP_HTTP": made.address("collector"),
                 "AF_OTEL_OTLP_GRPC": made.address("collector-grpc"),
                 "AF_OTEL_HEALTH": made.address("collector-health"),
-                "AF_OTEL_SELF_METRICS_PORT": str(made.port("collector-metrics")),
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
-                "AF_OTEL_TRACES_OTLP": f"http://{made.address(f'{store.name}-otlp')}",
+                "AF_OTEL_TRACES_OTLP": f"https://{made.address(f'{store.name}-otlp')}",
                 "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
                 "AF_OTEL_FACILITY": made.state.name,
                 "AF_OTEL_SCRAPE_TARGETS": str(_targets(made) / "*.json"),
+                "AF_OTEL_SCRAPE_TOKEN": str(token_file(made.state.keys)),
             },
             feeds=("prometheus", store.name),
         ),
@@ -104,15 +109,21 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
                 f"--config.file={files.config('prometheus.yaml')}",
                 f"--storage.tsdb.path={made.directory('prometheus') / 'data'}",
                 f"--web.listen-address={made.address('prometheus')}",
+                f"--web.config.file={_prometheus_keys(made)}",
                 *servers.PROMETHEUS_FLAGS,
             ),
             url=made.urls["prometheus"],
             port=made.port("prometheus"),
-            ready=probes.http(made.port("prometheus"), "/-/ready"),
+            ready=probes.http(made.port("prometheus"), "/-/ready", tls=made.tls),
             env=made.base_env(),
         ),
         trace_store.service(made, store, limits),
     ]
+
+
+def _prometheus_keys(made: Plan) -> Path:
+    """Put Prometheus' web configuration beside the keys that it names."""
+    return Path(shutil.copyfile(files.config("prometheus-keys.yaml"), made.state.keys / "web.yaml"))
 
 
 def _targets(made: Plan) -> Path:
@@ -121,7 +132,6 @@ def _targets(made: Plan) -> Path:
     shutil.rmtree(directory, ignore_errors=True)  # of servers that ended with an earlier hub
     directory.mkdir()
     jobs = (
-        ("collector", "collector-metrics", "/metrics"),
         ("jupyterhub", "hub", "/hub/metrics"),
         ("dask-scheduler", "dask-dashboard", "/metrics"),
         *(("dask-worker", f"{name}-metrics", "/metrics") for name in WORKERS),
@@ -140,6 +150,7 @@ def _dask(made: Plan) -> None:
         "dask_dashboard": f"http://{made.address('dask-dashboard')}/status",
     }
     dashboard = made.port("dask-dashboard")
+    origins = [f"{host}:{dashboard}" for host in (HOST, "localhost")]
     scratch = made.directory("dask")
     _dask_config(made)
     made.services.append(
@@ -150,11 +161,12 @@ def _dask(made: Plan) -> None:
                 *("--protocol", "tls", "--host", HOST),
                 *("--port", str(made.port("dask-scheduler"))),
                 *("--dashboard-address", made.address("dask-dashboard")),
+                *GATED,
             ),
             url=made.urls["dask_scheduler"],
             port=made.port("dask-scheduler"),
-            ready=probes.http(dashboard, "/health"),
-            env=made.python_env(),
+            ready=probes.http(dashboard, "/health", headers=made.keys.gate.headers),
+            env={**made.python_env(), WEBSOCKET_ORIGINS: json.dumps(origins)},
             needs=("collector",),
         )
     )
@@ -169,11 +181,17 @@ def _dask(made: Plan) -> None:
                     # Without a dashboard there are metrics all the same.
                     *("--no-dashboard", "--dashboard-address", made.address(f"{name}-metrics")),
                     *("--local-directory", str(scratch)),
+                    *GATED,
                 ),
                 url=f"tls://{made.address(name)}",
                 port=made.port(name),
                 # Ready is what the scheduler counts on, not what listens.
-                ready=probes.http(dashboard, "/json/identity.json", contains=f'"{name}"'),
+                ready=probes.http(
+                    dashboard,
+                    "/json/identity.json",
+                    contains=f'"{name}"',
+                    headers=made.keys.gate.headers,
+                ),
                 env=made.python_env(),
                 needs=("dask-scheduler",),
             )
@@ -185,9 +203,9 @@ def _dask_config(made: Plan) -> None:
 
     Clusters that users start themselves stay as they are: encryption is not required of them.
     """
-    pair = {"cert": str(made.certificates.certificate), "key": str(made.certificates.key)}
+    pair = {"cert": str(made.keys.certificates.certificate), "key": str(made.keys.certificates.key)}
     roles = dict.fromkeys(("scheduler", "worker", "client"), pair)
-    tls = {"ca-file": str(made.certificates.authority), **roles}
+    tls = {"ca-file": str(made.keys.certificates.authority), **roles}
     directory = made.dask_config
     directory.mkdir(mode=0o700, exist_ok=True)
     # YAML includes JSON.
@@ -207,6 +225,7 @@ def _hub(made: Plan) -> None:
         "examples": str(files.examples()),
         "targets": str(made.directory("collector") / "targets"),
         "password_file": str(made.state.password_file),
+        "token_file": str(token_file(made.state.keys)),
     }
     made.services.append(
         Service(
@@ -238,6 +257,7 @@ def _grafana(made: Plan, found: grafana.Grafana) -> None:
                     "prometheus": made.urls["prometheus"],
                     made.trace_store: made.urls["traces"],
                 },
+                made.keys.certificates,
             ),
             url=made.urls["grafana"],
             port=made.port("grafana"),
@@ -259,12 +279,13 @@ def _page(made: Plan) -> None:
                 *(sys.executable, "-m", "af_otel.page", "--port", str(made.port("page"))),
                 *("--store", f"{made.trace_store}={made.urls['traces']}"),
                 *("--prometheus", made.urls["prometheus"]),
+                *("--keys", str(made.state.keys)),
                 *("--facility", made.state.name),
                 *(word for link in links for word in ("--link", link)),
             ),
             url=made.urls["page"],
             port=made.port("page"),
-            ready=probes.http(made.port("page"), "/"),
+            ready=probes.http(made.port("page"), "/", headers=made.keys.gate.headers),
             env=made.base_env(),
         )
     )

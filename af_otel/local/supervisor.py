@@ -67,6 +67,8 @@ class Supervisor:
                 for service in plan.services
             },
             hub=plan.hub,
+            login=plan.login,
+            keys=str(plan.keys.certificates.directory),
             urls=plan.urls,
             trace_store=plan.trace_store,
             spans_file=str(plan.state.spans_file),

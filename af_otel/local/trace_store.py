@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from af_otel.backends import jaeger, tempo
 from af_otel.local import files, probes, servers
-from af_otel.local.plan import Service
+from af_otel.local.plan import KEYS, Service
 
 if TYPE_CHECKING:
     from af_otel.backends.store import Kind
@@ -43,13 +43,17 @@ def _jaeger(plan: Plan, store: servers.Server, limits: TraceLimits) -> Service:
     directory = plan.directory("jaeger")
     return Service(
         "jaeger",
-        (str(store.path), f"--config={files.config('jaeger.yaml')}"),
+        (
+            str(store.path),
+            *(f"--config={files.config(name)}" for name in ("jaeger.yaml", "jaeger-keys.yaml")),
+        ),
         url=plan.urls["traces"],
         port=plan.port("jaeger"),
-        ready=probes.http(plan.port("jaeger"), jaeger.READY),
+        ready=probes.http(plan.port("jaeger"), jaeger.READY, tls=plan.tls),
         env={
             **plan.base_env(),
             **servers.JAEGER_ENV,
+            KEYS: str(plan.state.keys),
             "AF_OTEL_JAEGER_HTTP": plan.address("jaeger"),
             "AF_OTEL_JAEGER_OTLP_HTTP": plan.address("jaeger-otlp"),
             "AF_OTEL_JAEGER_DATA": str(directory),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from af_otel.backends.certificates import Certificates
 from af_otel.errors import AfOtelError
 from af_otel.local.state import State
 
@@ -43,6 +45,10 @@ PLACES = (
     ("Prometheus", "prometheus", "metrics (HTTP API)"),
     ("Collector", "collector_otlp", "OTLP over HTTP"),
 )
+
+
+# What asks for `Facility.login`.
+GATED = ("page", "dask_dashboard")
 
 
 class View(AbstractContextManager["View"]):
@@ -216,14 +222,34 @@ def welcome(facility: Facility, *, foreground: bool) -> RenderableType:
     trace = (f"{called()} trace last{option}", "bold")
     steps.add_row("3.", Text.assemble("See what happened: ", trace))
     if "page" in facility.urls:
-        steps.add_row("", Text(f"or open {facility.urls['page']}"))
+        steps.add_row("", Text(f"or open {with_login(facility, 'page')}"))
     end = _grid()
     if foreground:
         end.add_row(Text("Ctrl-C stops everything"))
     else:
         end.add_row(Text(f"{called()} status{option}", style="bold"), "how it does")
         end.add_row(Text(f"{called()} down{option}", style="bold"), "stops everything")
-    return Group(Text(), ready, Text(), places, Text(), steps, Text(), end)
+    parts = (ready, places, steps, ways_in(facility), end)
+    return Group(*(line for part in parts for line in (Text(), part)))
+
+
+def ways_in(facility: Facility) -> RenderableType:
+    """How the owner's browser and programs are let in, which nobody else is."""
+    login, ways = facility.login, _grid()
+    named = " and ".join(title for title, key, _ in PLACES if key in GATED and key in facility.urls)
+    words = Text(f"user {login['user']}, password ")
+    ways.add_row(Text(named), Text.assemble(words, (login["password"], "bold")))
+    stores = f"{facility.trace_store.capitalize()}, Prometheus, Collector"
+    options = shlex.quote(str(Certificates(Path(facility.keys)).curl))
+    ways.add_row(Text(stores), Text(f"curl -K {options} URL"))
+    return ways
+
+
+def with_login(facility: Facility, key: str) -> str:
+    """Return an address that needs no typing of the login; other programs do not see it."""
+    login = facility.login
+    scheme, _, rest = facility.urls[key].partition("://")
+    return f"{scheme}://{login['user']}:{login['password']}@{rest}"
 
 
 def _grid() -> Table:

@@ -1,6 +1,6 @@
 """Serve the page on this machine.
 
-python -m af_otel.page --port 8088 --store jaeger=URL --prometheus URL
+python -m af_otel.page --port 8088 --store jaeger=URL --prometheus URL --keys DIR
 """
 
 from __future__ import annotations
@@ -8,8 +8,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from pathlib import Path
 
+from af_otel.backends.certificates import Certificates
 from af_otel.backends.connect import STORES, connect
+from af_otel.backends.http import Access, Api
+from af_otel.page.gate import Gate
 from af_otel.page.server import Server, Site
 
 
@@ -21,6 +25,13 @@ def main() -> int:
         "--store", metavar="KIND=URL", required=True, help=f"KIND is one of {', '.join(STORES)}"
     )
     parser.add_argument("--prometheus", metavar="URL", required=True)
+    parser.add_argument(
+        "--keys",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="of the facility: whom to answer, and how to ask its servers",
+    )
     parser.add_argument("--facility", metavar="NAME", default="")
     parser.add_argument(
         "--link", action="append", default=[], metavar="TITLE=URL", help="where else to look"
@@ -28,7 +39,14 @@ def main() -> int:
     given = parser.parse_args()
     kind, _, url = given.store.partition("=")
     links = dict(link.split("=", 1) for link in given.link)
-    site = Site(given.facility, connect(kind, url), given.prometheus, links)
+    access = Access(tls=Certificates(given.keys).client())
+    site = Site(
+        given.facility,
+        connect(kind, url, access),
+        Api("Prometheus", given.prometheus, access),
+        links,
+        Gate.read(given.keys),
+    )
 
     def end(*_: object) -> None:
         raise SystemExit

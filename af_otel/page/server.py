@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from af_otel.backends import find
-from af_otel.backends.http import Api, BackendError
+from af_otel.backends.http import BackendError
 from af_otel.backends.sessions import Cursor
 from af_otel.errors import AfOtelError
 from af_otel.page import queries
@@ -29,11 +29,11 @@ from af_otel.page.trace_cache import CachedStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from af_otel.backends.http import Api
     from af_otel.backends.store import TraceStore
+    from af_otel.page.gate import Gate
 
 HOST = "127.0.0.1"
-# Whoever makes a browser resolve a name of theirs to this address must not read our answers.
-NAMES = {"127.0.0.1", "localhost", "[::1]"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'",
@@ -58,12 +58,13 @@ class BadRequest(AfOtelError):
 
 @dataclass(frozen=True)
 class Site:
-    """The facility that the page shows; `links` lead elsewhere, by their titles."""
+    """The facility that the page shows, and to whom; `links` lead elsewhere, by their titles."""
 
     facility: str
     store: TraceStore
-    prometheus: str
+    prometheus: Api
     links: Mapping[str, str]
+    gate: Gate
 
 
 class Server(ThreadingHTTPServer):
@@ -74,7 +75,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, site: Site) -> None:
         super().__init__((HOST, port), _Handler)
         self.site = site
-        self.proxy = Proxy(Api("Prometheus", site.prometheus))
+        self.proxy = Proxy(site.prometheus)
         self.store: TraceStore = CachedStore(site.store)
         self.queries = threading.Semaphore(QUERIES_AT_ONCE)
 
@@ -122,10 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = IDLE
 
     def do_GET(self) -> None:
-        host = (self.headers.get("Host") or "").rpartition(":")
-        # Without a port the whole is the name.
-        if (host[0] if host[2].isdecimal() else "".join(host)) not in NAMES:
-            self._error(421, AfOtelError("This page is for browsers on its own machine"))
+        if refusal := self.server.site.gate.refusal(self.headers):
+            hint = "`af-otel status` prints the login"
+            self._error(refusal.status, AfOtelError(refusal.what, hint=hint), **refusal.headers)
             return
         url = urlsplit(self.path)
         try:

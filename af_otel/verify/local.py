@@ -53,9 +53,12 @@ class LocalPlace:
         self._facility = facility
         self._option = state_option(facility)
         self._spans = SpansFile(Path(facility.spans_file))
-        self.store: TraceStore | None = connect(facility.trace_store, facility.urls["traces"])
+        access = facility.access()
+        self.store: TraceStore | None = connect(
+            facility.trace_store, facility.urls["traces"], access
+        )
         self.unproven = ""
-        self.prometheus = Prometheus(facility.urls["prometheus"])
+        self.prometheus = Prometheus(facility.urls["prometheus"], access)
         self._made = contextlib.ExitStack()
         self._user: User | None = None
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import time
-import urllib.error
 
 import pytest
 from af_otel_semconv import services, spans
@@ -19,7 +17,7 @@ from af_otel.grafana.queries import queries
 from af_otel.grafana.sources import trace_store
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
-from servers import ROOT, post_json, wait_for
+from servers import ROOT, wait_for
 
 pytestmark = [pytest.mark.facility, pytest.mark.timeout(600), needs_dashboards]
 
@@ -82,7 +80,7 @@ def worked(facility):
         user.spawn(90)
         user.stop_server()
     collect(facility)
-    spoil(facility.urls["collector_otlp"])
+    spoil(facility)
     return facility
 
 
@@ -93,7 +91,7 @@ def collect(facility):
         "--once",
         str(ROOT / "examples" / "collectors" / "home_directories.py"),
         env={
-            "OTEL_EXPORTER_OTLP_ENDPOINT": facility.urls["collector_otlp"],
+            **facility.sender,
             "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={facility.info['name']}",
             "AF_OTEL_HOMES": str(facility.state),
         },
@@ -101,20 +99,21 @@ def collect(facility):
     assert done.returncode == 0, done.stderr
 
 
-def spoil(collector):
+def spoil(facility):
     """Have the Collector drop what exceeds its queue, and what Prometheus rejects."""
     now = time.time_ns()
     spans = [
         {"traceId": "ab" * 16, "spanId": f"{number:016x}", "name": "many", "startTimeUnixNano": now}
         for number in range(1, MORE_THAN_A_QUEUE)
     ]
-    with contextlib.suppress(urllib.error.HTTPError):  # the sender gets an error, too
-        body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
-        post_json(f"{collector}/v1/traces", body, timeout=60)
+    collector = facility.urls["collector_otlp"]
+    # The sender gets an error, too.
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+    facility.http.post(f"{collector}/v1/traces", json=body)
     point = {"asDouble": 1, "timeUnixNano": now - 2 * 86400 * 10**9}
     metrics = [{"name": "user.old", "gauge": {"dataPoints": [point]}}]
     body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
-    post_json(f"{collector}/v1/metrics", body)
+    assert facility.http.post(f"{collector}/v1/metrics", json=body).is_success
 
 
 def sources(facility):
@@ -134,6 +133,7 @@ def test_every_panel_has_data(worked):
         sources(worked),
         lambda where: where not in elsewhere,
         WITHIN,
+        worked.http,
         facility=worked.info["name"],
         session=session(worked),
     )
@@ -177,9 +177,10 @@ def test_panels_of_disks_have_data_where_there_are_disks(facility):
     kubelet = {"service.name": "kubelet", "service.namespace": facility.info["name"]}
     resource = {"attributes": attributes(kubelet)}
     body = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}
-    post_json(f"{facility.urls['collector_otlp']}/v1/metrics", body)
+    url = f"{facility.urls['collector_otlp']}/v1/metrics"
+    assert facility.http.post(url, json=body).is_success
 
-    left = empty(sources(facility), ON_A_DISK.__contains__, WITHIN)
+    left = empty(sources(facility), ON_A_DISK.__contains__, WITHIN, facility.http)
     assert not left, "Panels without data:\n" + "\n".join(left)
 
 
@@ -191,7 +192,7 @@ def attributes(values):
 def test_variables_offer_existing_values(worked):
     """The name of the facility is offered, as are the names of what ran in it."""
     offered = {
-        label: options(worked.urls["prometheus"], metric, label)
+        label: options(worked.urls["prometheus"], metric, label, worked.http)
         for metric, label in (
             ("traces_span_metrics_calls_total", "service_namespace"),
             ("jupyter_kernel_active", "jupyter_kernel_name"),
@@ -213,6 +214,6 @@ def test_facilities_are_separate(worked):
     """With a facility chosen that does not exist, no panel shows anything."""
     urls = sources(worked)
     for name, board in dashboards(traces=trace_store(urls)).items():
-        values = resolved(urls["prometheus"], board, facility="elsewhere")
+        values = resolved(urls["prometheus"], board, worked.http, facility="elsewhere")
         for query in queries(board):
-            assert not has_data(urls, query, values), (name, query)
+            assert not has_data(urls, query, values, worked.http), (name, query)

@@ -10,18 +10,19 @@ import subprocess
 import sys
 import time
 
+import httpx
+from facility import LocalFacility
 from otlp import new_span, resource_spans
 
-from af_otel.backends.connect import connect
 from af_otel.local import disk
-from servers import post_json, wait_for
+from servers import wait_for
 
 # A facility of nothing but its trace store, which is looked at twice a second.
 FACILITY = """
 import sys
 from pathlib import Path
 from af_otel.local import supervisor, trace_store
-from af_otel.local.keys import make_certificates
+from af_otel.local.keys import Keys
 from af_otel.local.options import TraceLimits
 from af_otel.local.plan import Plan
 from af_otel.local.ports import Ports
@@ -30,12 +31,13 @@ from af_otel.local.state import State
 supervisor.DISK_EVERY = 0.5
 state = State(Path(sys.argv[1]))
 state.prepare()
-plan = Plan(state, Ports(), state.directory, make_certificates(state.keys))
+plan = Plan(state, Ports(), state.directory, Keys.make(state.keys, "me"))
 plan.choose_ports()
+plan.trace_store = "jaeger"
 store = trace_store.servers.find("jaeger")
 plan.urls["hub"] = ""
-plan.urls["traces"] = f"http://{plan.address('jaeger')}"
-plan.urls["otlp"] = f"http://{plan.address('jaeger-otlp')}"
+plan.urls["traces"] = f"https://{plan.address('jaeger')}"
+plan.urls["otlp"] = f"https://{plan.address('jaeger-otlp')}"
 plan.services.append(trace_store.service(plan, store, TraceLimits(disk=int(sys.argv[2]))))
 supervisor.Supervisor(plan, lambda facility: None).run()
 """
@@ -59,11 +61,11 @@ def test_traces_that_take_too_much_room_are_deleted(tmp_path):
             found = facility()
             return found and found["phase"] == "ready" and found["ready"] and found
 
-        urls = wait_for(ready, "the trace store", 60)["urls"]
+        running = LocalFacility(state, wait_for(ready, "the trace store", 60))
         pid = facility()["services"]["jaeger"]["pid"]
         span = new_span("kept")
-        send(urls["otlp"], span)
-        store = connect("jaeger", urls["traces"])
+        send(running, span)
+        store = running.store
         assert wait_for(lambda: store.trace(span["traceId"]), "the span")
         time.sleep(2)
         assert facility()["services"]["jaeger"]["pid"] == pid, "it was emptied without a reason"
@@ -73,10 +75,10 @@ def test_traces_that_take_too_much_room_are_deleted(tmp_path):
             return [note for note in facility()["notes"] if "was deleted" in note]
 
         while not deleted():
-            with contextlib.suppress(OSError):  # it may be stopped at this moment
+            with contextlib.suppress(httpx.HTTPError):  # it may be stopped at this moment
                 # What cannot be compressed.
                 texts = [os.urandom(2000).hex() for _ in range(200)]
-                send(urls["otlp"], *(new_span("s", attributes={"text": text}) for text in texts))
+                send(running, *(new_span("s", attributes={"text": text}) for text in texts))
         found = wait_for(ready, "the trace store, again", 30)
 
         assert found["services"]["jaeger"]["pid"] != pid
@@ -85,17 +87,16 @@ def test_traces_that_take_too_much_room_are_deleted(tmp_path):
         assert "`--trace-disk`" in deleted()[0]
         assert store.trace(span["traceId"]) == []
         again = new_span("again")
-        send(urls["otlp"], again)
+        send(running, again)
         assert wait_for(lambda: store.trace(again["traceId"]), "a new span")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def send(endpoint, *spans):
-    post_json(
-        f"{endpoint}/v1/traces", {"resourceSpans": [resource_spans(spans, {"service.name": "t"})]}
-    )
+def send(running, *spans):
+    body = {"resourceSpans": [resource_spans(spans, {"service.name": "t"})]}
+    running.http.post(f"{running.urls['otlp']}/v1/traces", json=body).raise_for_status()
 
 
 def test_room_is_what_is_taken_and_not_what_is_reserved(tmp_path):

@@ -11,7 +11,6 @@ import time
 import httpx
 import pytest
 
-from af_otel.backends.prometheus import Prometheus
 from af_otel.backends.words import duration
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
@@ -76,7 +75,7 @@ def session(facility):
         return all(names.count(name) >= least for name, least in enough.items())
 
     wait_for(complete, "the whole session", timeout=90)
-    prometheus = Prometheus(facility.urls["prometheus"])
+    prometheus = facility.prometheus
     wait_for(lambda: prometheus.query("user_training_loss"), "the training", timeout=60)
     return known
 
@@ -88,12 +87,17 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser):
+def opened(browser, facility):
     """Opens pages; whatever a script of theirs complains of fails the test."""
     contexts, complaints = [], []
 
     def open_page(url, width=1300, height=850, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        user, password = facility.login
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            http_credentials={"username": user, "password": password},
+            **options,
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
@@ -491,4 +495,5 @@ def test_up_and_status_name_the_page(facility):
     assert url in facility.command("up").stderr
     assert url in facility.command("status").stderr
     assert url.startswith("http://127.0.0.1:")
-    assert httpx.post(f"{url}/prometheus/api/v1/query").status_code == 405
+    assert httpx.get(url).status_code == 401
+    assert httpx.post(f"{url}/prometheus/api/v1/query", auth=facility.login).status_code == 405

@@ -15,7 +15,6 @@ import urllib.parse
 import httpx
 import pytest
 
-from af_otel.backends.prometheus import Prometheus
 from af_otel.verify.kernel import Kernel
 from af_otel.verify.user import User
 from browser import running_browser
@@ -371,43 +370,43 @@ def user_secrets(user):
     }
 
 
-def jaeger_answers(jaeger):
+def jaeger_answers(jaeger, http):
     """Every trace and operation of every service."""
-    services = httpx.get(f"{jaeger}/api/v3/services", timeout=30).json()["services"]
+    services = http.get(f"{jaeger}/api/v3/services", timeout=30).json()["services"]
     assert services
     for service in services:
         for path, asked in (
             ("/api/traces", {"service": service, "limit": 10_000, "raw": "true"}),
             ("/api/v3/operations", {"service": service}),
         ):
-            answer = httpx.get(jaeger + path, params=asked, timeout=60)
+            answer = http.get(jaeger + path, params=asked, timeout=60)
             assert answer.is_success
             yield f"{path} {asked}", answer.text
 
 
-def tempo_answers(tempo):
+def tempo_answers(tempo, http):
     """Every trace, and every value of every attribute."""
-    found = httpx.get(f"{tempo}/api/search", params={"q": "{}", "limit": 1000}, timeout=30)
+    found = http.get(f"{tempo}/api/search", params={"q": "{}", "limit": 1000}, timeout=30)
     assert found.json()["traces"]
     for trace in found.json()["traces"]:
         url = f"{tempo}/api/traces/{trace['traceID']}"
-        yield url, httpx.get(url, timeout=30).text
-    for tag in httpx.get(f"{tempo}/api/v2/search/tags", timeout=30).json()["scopes"]:
+        yield url, http.get(url, timeout=30).text
+    for tag in http.get(f"{tempo}/api/v2/search/tags", timeout=30).json()["scopes"]:
         for name in tag.get("tags", ()):
             url = f"{tempo}/api/v2/search/tag/{tag['name']}.{name}/values"
-            yield url, httpx.get(url, timeout=30).text
+            yield url, http.get(url, timeout=30).text
 
 
 def everything_stored(facility):
     """All that the trace store and Prometheus answer, and the Collector's files."""
     yield from (tempo_answers if facility.info["trace_store"] == "tempo" else jaeger_answers)(
-        facility.urls["traces"]
+        facility.urls["traces"], facility.http
     )
     prometheus = facility.urls["prometheus"]
     for query in ("series?match[]={__name__!=''}", "metadata", "labels",
                   "query_exemplars?query={__name__!=''}&start=0&end=9999999999"):  # fmt: skip
         url = f"{prometheus}/api/v1/{query}"
-        answer = httpx.get(url, timeout=30)
+        answer = facility.http.get(url)
         assert answer.json()["status"] == "success"
         yield url, answer.text
     files = list((facility.state / "collector").rglob("*.jsonl"))
@@ -420,7 +419,7 @@ def test_metrics_count_what_was_done(facility, visit):
     """Spawns, cells and tasks are in Prometheus under their names, with units and no user or
     session.
     """
-    prometheus = Prometheus(facility.urls["prometheus"])
+    prometheus = facility.prometheus
     cells = "sum(jupyter_cell_duration_seconds_count)"
     before = prometheus.total(cells)
     user = visit("counted")
@@ -435,7 +434,7 @@ def test_metrics_count_what_was_done(facility, visit):
         ('sum(jupyterhub_spawn_duration_seconds_count{jupyterhub_spawn_outcome="ok"})', 1),
     ):
         wait_for(lambda: prometheus.total(query) >= least, query, timeout=60)  # noqa: B023
-    series = httpx.get(
+    series = facility.http.get(
         f"{facility.urls['prometheus']}/api/v1/series",
         params={"match[]": '{job=~".*/jupyter.*|.*/dask.*"}'},
     ).json()["data"]

@@ -140,8 +140,11 @@ def test_what_the_services_say_of_themselves_is_scraped(own):
     """The hub's and Dask's native metrics, and the Collector's own."""
 
     def up_jobs():
-        found = httpx.get(f"{own.urls['prometheus']}/api/v1/query", params={"query": "up == 1"})
-        jobs = {series["metric"]["job"] for series in found.json()["data"]["result"]}
+        jobs = {
+            series.labels["job"]
+            for query in ("up == 1", "otelcol_process_memory_rss_bytes")
+            for series in own.prometheus.query(query)
+        }
         wanted = ("af-otelcol", "jupyterhub", "dask-scheduler", "dask-worker")
         return jobs >= {f"{own.state.name}/{job}" for job in wanted}
 
@@ -165,7 +168,7 @@ def test_a_service_that_dies_is_named_and_a_second_up_starts_it_again(own):
     assert "Starting again: jaeger" in again.stderr
     assert own.pid("jaeger") != victim
     assert own.command("status").returncode == 0
-    assert httpx.get(f"{own.urls['traces']}/api/v3/services").status_code == 200
+    assert own.http.get(f"{own.urls['traces']}/api/v3/services").status_code == 200
 
 
 def test_a_service_that_does_not_answer_is_named(own):

@@ -6,7 +6,6 @@ import json
 import re
 import time
 
-import httpx
 import pytest
 
 from af_otel.verify.kernel import Kernel
@@ -44,7 +43,7 @@ def own(kernel):
 @pytest.fixture
 def prometheus(facility):
     def ask(path, **query):
-        answer = httpx.get(f"{facility.urls['prometheus']}/api/v1/{path}", params=query, timeout=30)
+        answer = facility.http.get(f"{facility.urls['prometheus']}/api/v1/{path}", params=query)
         answer.raise_for_status()
         return answer.json()["data"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from af_otel.local import servers, trace_store
-from af_otel.local.keys import make_certificates
+from af_otel.local.keys import Keys
 from af_otel.local.options import TraceLimits
 from af_otel.local.plan import Plan
 from af_otel.local.ports import Ports
@@ -16,7 +16,7 @@ from af_otel.local.state import State
 def plan(tmp_path):
     state = State(tmp_path / "state")
     state.prepare()
-    made = Plan(state, Ports(), tmp_path, make_certificates(state.keys))
+    made = Plan(state, Ports(), tmp_path, Keys.make(state.keys, "me"))
     made.choose_ports()
     made.urls["traces"] = "http://store"
     yield made

@@ -22,8 +22,11 @@ def an_example() -> Facility:
             "jaeger": ServiceStatus("http://127.0.0.1:16687", 16687, "/l", "starting", 3),
         },
         hub={"url": "http://127.0.0.1:8000", "user": "physicist", "password": "word"},
+        login={"user": "physicist", "password": "other"},
+        keys="/var/tmp/f/keys",
         urls={
             "hub": "http://127.0.0.1:8000",
+            "page": "http://127.0.0.1:8088",
             "dask_dashboard": "http://127.0.0.1:8787/status",
             "traces": "http://127.0.0.1:16687",
             "prometheus": "http://127.0.0.1:9090",
@@ -63,6 +66,7 @@ jaeger: ready in 1.2 s  http://127.0.0.1:16687
 Ready in 8.3 s, in /var/tmp/f
 
 JupyterHub  http://127.0.0.1:8000         notebooks
+Sessions    http://127.0.0.1:8088         their traces, and what runs, in the browser
 Dask        http://127.0.0.1:8787/status  its dashboard
 Jaeger      http://127.0.0.1:16687        traces (HTTP API)
 Prometheus  http://127.0.0.1:9090         metrics (HTTP API)
@@ -72,6 +76,10 @@ Collector   http://127.0.0.1:4318         OTLP over HTTP
     and log in: user physicist (any name will do), password word
 2.  Run > Run All Cells
 3.  See what happened: af-otel trace last --state /var/tmp/f
+    or open http://physicist:other@127.0.0.1:8088
+
+Sessions and Dask              user physicist, password other
+Jaeger, Prometheus, Collector  curl -K /var/tmp/f/keys/curl URL
 
 af-otel status --state /var/tmp/f  how it does
 af-otel down --state /var/tmp/f    stops everything\

@@ -150,7 +150,7 @@ def _collector() -> list[kit.Panel]:
             "Resident memory. At its own limit the Collector refuses data; at its pod's it is "
             "killed.",
             "bytes",
-            {"{{instance}}": promql.series("otelcol_process_memory_rss")},
+            {"{{instance}}": spelled("otelcol_process_memory_rss(_bytes)?")},
             width=kit.THIRD,
         ),
         kit.lines(
