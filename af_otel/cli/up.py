@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 
 from af_otel.cli._local import STOPPED, JsonOption, StateOption, console, write_json
 from af_otel.errors import AfOtelError
@@ -59,8 +60,8 @@ def up(
     """
     place = State.at(state)
     options = Options(_ports(port or []), TraceLimits(_hours(retention), _bytes(trace_disk)))
-    place.prepare()
     screen = console()
+    _prepare(place, screen)
     with view.View(screen, foreground=not detach) as shown:
         printed = False
 
@@ -92,6 +93,12 @@ def up(
         shown.say(STOPPED)
         if facility.seconds_to_ready is None:
             raise typer.Exit(INTERRUPTED)
+
+
+def _prepare(place: State, screen: Console) -> None:
+    for path in place.prepare():
+        note = f"note: {path} was open to other users; it is not any more"
+        screen.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def _fail(facility: Facility, shown: view.View) -> NoReturn:

@@ -99,6 +99,7 @@ def supervise(
         failed.write(state.facility_file)
         return failed
     finally:
+        state.remove_sockets()
         chosen.release()
         lock.release()
 

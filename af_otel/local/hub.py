@@ -51,7 +51,15 @@ def configure(c: Any) -> None:
     c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
     # A server refuses root without it; containers, where people try things, often are root.
     c.Spawner.args = ["--allow-root"] if os.geteuid() == 0 else []
-    c.Spawner.args.append("--ServerApp.jpserver_extensions=af_otel.local.server_metrics=True")
+    c.Spawner.args += [
+        "--ServerApp.jpserver_extensions=af_otel.local.server_metrics=True",
+        # Over TCP, everybody on the machine could read what a kernel prints.
+        "--KernelManager.transport=ipc",
+    ]
+    # Where their sockets are.
+    c.Spawner.environment = {
+        "JUPYTER_RUNTIME_DIR": lambda spawner: str(Path(local["sockets"]) / spawner.user.name)
+    }
     c.Spawner.default_url = "/lab"
     c.Spawner.env_keep = [
         *("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "LD_LIBRARY_PATH"),

@@ -226,6 +226,7 @@ def _hub(made: Plan) -> None:
         "targets": str(made.directory("collector") / "targets"),
         "password_file": str(made.state.password_file),
         "token_file": str(token_file(made.state.keys)),
+        "sockets": str(made.state.sockets()),
     }
     made.services.append(
         Service(

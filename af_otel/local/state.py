@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
 import shlex
 import shutil
+import stat
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MARKER = ".af-otel-facility"
 MARKER_TEXT = "The state of an `af-otel up` facility; `af-otel down --purge` removes it.\n"
+SOCKETS = "sockets"  # A link: the paths of a state directory may be too long for sockets.
 ENOUGH = 200_000_000  # bytes; Jaeger, Prometheus and a JupyterHub that have just started, twice
 
 
@@ -76,6 +84,26 @@ class State:
         """What lets its owner into a running facility, made if need be."""
         return self.part("keys")
 
+    def sockets(self) -> Path:
+        """Make a directory for Unix sockets, whose paths may have few characters; see `purge`.
+
+        Of one that an earlier facility left behind, nothing remains.
+        """
+        self.remove_sockets()
+        made = tempfile.mkdtemp(prefix="af-otel-", dir="/tmp")
+        (self.directory / SOCKETS).symlink_to(made)
+        return Path(made)
+
+    def remove_sockets(self) -> None:
+        """Remove the directory for Unix sockets."""
+        link = self.directory / SOCKETS
+        with contextlib.suppress(OSError):
+            target = link.readlink()
+            # Once it is gone, anybody may make one of that name.
+            if target.stat().st_uid == os.geteuid():
+                shutil.rmtree(target, ignore_errors=True)
+        link.unlink(missing_ok=True)
+
     def part(self, name: str) -> Path:
         """Return a directory in it that only its owner may enter, made if need be."""
         path = self.directory / name
@@ -87,10 +115,22 @@ class State:
         """Whether a facility made it."""
         return (self.directory / MARKER).is_file()
 
-    def prepare(self) -> None:
-        """Make the directory, or say in one error why it cannot be used."""
+    def prepare(self) -> list[str]:
+        """Make the directory, and return what of it other users could enter until now.
+
+        Raises
+        ------
+        AfOtelError
+            It cannot be used.
+        """
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.directory.stat().st_uid != os.geteuid():
+                raise AfOtelError(
+                    "The state directory belongs to another user",
+                    where=f"`{self.directory}`, of the user with id {self.directory.stat().st_uid}",
+                    hint="name a directory of your own with `--state DIR`",
+                )
             if not self.is_ours and any(self.directory.iterdir()):
                 raise AfOtelError(
                     "The state directory holds something else",
@@ -101,6 +141,7 @@ class State:
             (self.directory / MARKER).write_text(MARKER_TEXT, encoding="utf-8")
             for part in (self.logs, self.home, self.spans_file.parent):
                 part.mkdir(mode=0o700, exist_ok=True)
+            tightened = [str(path) for path in self._directories() if _tighten(path)]
             free = shutil.disk_usage(self.directory).free
         except OSError as error:
             raise AfOtelError(
@@ -115,6 +156,14 @@ class State:
                 where=f"`{self.directory}`",
                 hint="free some space, or name a directory on another disk with `--state DIR`",
             )
+        return tightened
+
+    def _directories(self) -> Iterator[Path]:
+        """Yield it and the directories in it: one that somebody has entered stays open to them."""
+        yield self.directory
+        for path in self.directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                yield path
 
     @property
     def password_file(self) -> Path:
@@ -170,6 +219,7 @@ class State:
                 where=f"`{self.directory}`, which has no `{MARKER}`",
                 hint="remove it by hand if it is to go",
             )
+        self.remove_sockets()
         try:
             shutil.rmtree(self.directory)
         except OSError as error:
@@ -178,6 +228,15 @@ class State:
                 where=f"`{error.filename or self.directory}`",
                 hint="remove it by hand",
             ) from error
+
+
+def _tighten(directory: Path) -> bool:
+    """Let only the owner in; return whether others could enter it or read it."""
+    mode = directory.stat().st_mode
+    if not mode & 0o077:
+        return False
+    directory.chmod(stat.S_IMODE(mode) & ~0o077)
+    return True
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -99,6 +100,57 @@ def test_a_disk_that_is_almost_full_is_said_before_anything_starts(tmp_path, mon
     monkeypatch.setattr(states, "ENOUGH", 10**18)
     with pytest.raises(AfOtelError, match="almost full"):
         State.at(tmp_path / "s").prepare()
+
+
+def test_what_others_could_enter_is_closed_and_named(tmp_path):
+    """A directory that somebody made beforehand, and those of an earlier version in it."""
+    state = State.at(tmp_path / "s")
+    state.directory.mkdir(mode=0o755)
+    assert state.prepare() == [str(state.directory)]
+    assert state.prepare() == []
+    state.logs.chmod(0o750)
+    (state.directory / "home").chmod(0o711)
+    (state.directory / "link").symlink_to(tmp_path)
+    assert set(state.prepare()) == {str(state.logs), str(state.home)}
+    assert {path.stat().st_mode & 0o777 for path in (state.logs, state.home)} == {0o700}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused(tmp_path):
+    """They could put there what the facility then runs."""
+    (tmp_path / "s").mkdir()
+    os.chown(tmp_path / "s", 65534, 65534)
+    with pytest.raises(AfOtelError, match="belongs to another user"):
+        State.at(tmp_path / "s").prepare()
+
+
+def test_sockets_are_private_and_leave_nothing(tmp_path):
+    """Their directory has a short path, is made anew each time, and goes with the facility."""
+    state = State.at(tmp_path / ("s" * 100))
+    state.prepare()
+    first = state.sockets()
+    assert len(str(first)) < 25
+    assert first.stat().st_mode & 0o777 == 0o700
+    (first / "left").touch()
+    second = state.sockets()
+    assert not first.exists()
+    assert list(second.iterdir()) == []
+    state.purge()
+    assert not second.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_that_another_user_made_under_the_name_is_left_alone(tmp_path):
+    """The name of one that is gone is free for all."""
+    state = State.at(tmp_path / "s")
+    state.prepare()
+    foreign = state.sockets()
+    os.chown(foreign, 65534, 65534)
+    mine = state.sockets()
+    assert mine != foreign
+    assert foreign.exists()
+    foreign.rmdir()
+    state.remove_sockets()
 
 
 def test_secrets_are_readable_by_their_user_only(tmp_path):
