@@ -21,9 +21,11 @@ QUIET = (
 
 
 @contextmanager
-def running_browser() -> Iterator[Browser]:
+def running_browser(*options: str) -> Iterator[Browser]:
     """A headless Chromium: the machine's, else the one of `make browser`."""
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=find("chromium").path, args=list(QUIET))
+        browser = tools.chromium.launch(
+            executable_path=find("chromium").path, args=[*QUIET, *options]
+        )
         yield browser
         browser.close()

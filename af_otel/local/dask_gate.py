@@ -7,6 +7,7 @@ holds for Bokeh's application and for websockets.
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,5 @@ def _find_allowed_handler(self: Any, request: Any, **kwargs: Any) -> Any:
 
 
 RoutingApplication.find_handler = _find_allowed_handler
+# Dask would take another port, and whoever has this one would be asked in its place.
+warnings.filterwarnings("error", message=r"(?s)Port \d+ is already in use", category=UserWarning)

@@ -30,7 +30,7 @@ TICK = 0.1  # While it starts or stops, somebody may be watching the seconds.
 LAST_LINES, LINE_LENGTH = 12, 400  # Enough to see what it was; the log has the rest.
 # What a log says when it is not the service's own fault, and what helps.
 HINTS = (
-    ("address already in use", "another program took the port meanwhile: run `af-otel up` again"),
+    ("already in use", "another program took the port meanwhile: run `af-otel up` again"),
     ("No space left on device", "free some space on the disk and run `af-otel up` again"),
     ("No module named", "run `pip install 'af-otel[local]'` in this environment"),
     ("EACCES", "see that this user may read and write the file"),
