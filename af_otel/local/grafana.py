@@ -34,15 +34,23 @@ class Grafana:
         server = ("server",) if self.binary.name == "grafana" else ()
         return (str(self.binary), *server, "--homepath", str(self.home))
 
-    def env(self, directory: Path, port: int) -> dict[str, str]:
-        """Return its settings: no login, as only this machine reaches it, and no calls home."""
+    def env(self, directory: Path, port: int, login: Mapping[str, str]) -> dict[str, str]:
+        """Return its settings: `login` is of its only user, and it makes no calls home."""
         return {
-            "GF_PATHS_DATA": str(directory / "data"),
+            # Not `data`, where earlier versions had a user with a password that everybody knows.
+            "GF_PATHS_DATA": str(directory / "private"),
             "GF_PATHS_LOGS": str(directory / "logs"),
             "GF_SERVER_HTTP_ADDR": HOST,
             "GF_SERVER_HTTP_PORT": str(port),
-            "GF_AUTH_ANONYMOUS_ENABLED": "true",
-            "GF_AUTH_ANONYMOUS_ORG_ROLE": "Editor",
+            # Other names that lead here are sent away.
+            "GF_SERVER_DOMAIN": HOST,
+            "GF_SERVER_ENFORCE_DOMAIN": "true",
+            # These count when its database is made.
+            "GF_SECURITY_ADMIN_USER": login["user"],
+            "GF_SECURITY_ADMIN_PASSWORD": login["password"],
+            "GF_SECURITY_COOKIE_SAMESITE": "strict",
+            # They would be open to everybody.
+            "GF_METRICS_ENABLED": "false",
             **settings(str(directory)),
         }
 

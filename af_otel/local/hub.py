@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from af_otel.local.plan import HASH_KEY
 from af_otel.local.ports import HOST
 
 KEPT = ("OTEL_", "AF_OTEL_", "DASK_")  # What users' servers, and so kernels, get from the hub.
@@ -64,7 +65,7 @@ def configure(c: Any) -> None:
     c.Spawner.env_keep = [
         *("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL", "LD_LIBRARY_PATH"),
         *("NO_PROXY", "no_proxy"),
-        *(key for key in os.environ if key.startswith(KEPT) and key != SETTINGS),
+        *(key for key in os.environ if key.startswith(KEPT) and key not in {SETTINGS, HASH_KEY}),
     ]
     # A server that does not end in time must not hold up the end of the facility.
     c.LocalProcessSpawner.interrupt_timeout = 4

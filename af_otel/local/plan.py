@@ -71,6 +71,8 @@ OURS = (
         )
     ),
 )
+# The hub's alone: whoever has it can tell which user is behind a pseudonym.
+HASH_KEY = "AF_OTEL_USER_HASH_KEY"
 # A shell inside a Jupyter server or a Dask job has these of another facility.
 FOREIGN = ("JUPYTERHUB_", "JPY_", "DASK_", "TRACEPARENT", "TRACESTATE", "BAGGAGE", "CONFIGPROXY_")
 # A person who looks wants to see things within seconds.
@@ -160,7 +162,9 @@ class Plan:
     def base_env(self) -> dict[str, str]:
         """What every process of the facility gets."""
         env = {
-            key: value for key, value in os.environ.items() if not key.startswith((*OURS, *FOREIGN))
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith((*OURS, *FOREIGN, HASH_KEY))
         }
         env[MARK] = str(self.state.directory)
         # The services' own Python first, also for the `python` in a user's terminal.

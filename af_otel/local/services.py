@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from af_otel.local import files, grafana, probes, servers, trace_store
 from af_otel.local.hub import SETTINGS
 from af_otel.local.keys import Keys
 from af_otel.local.options import TraceLimits
-from af_otel.local.plan import KEYS, USER, USUAL, Plan, Service
+from af_otel.local.plan import HASH_KEY, KEYS, USER, USUAL, Plan, Service
 from af_otel.local.ports import HOST, Ports
 from af_otel.page.gate import token_file
 
@@ -237,6 +238,7 @@ def _hub(made: Plan) -> None:
             ready=probes.http(made.port("hub"), "/hub/health"),
             env={
                 **made.python_env(),
+                **{key: value for key, value in os.environ.items() if key == HASH_KEY},
                 "DASK_SCHEDULER_ADDRESS": made.urls["dask_scheduler"],
                 SETTINGS: json.dumps(settings),
             },
@@ -263,7 +265,7 @@ def _grafana(made: Plan, found: grafana.Grafana) -> None:
             url=made.urls["grafana"],
             port=made.port("grafana"),
             ready=probes.http(made.port("grafana"), "/api/health"),
-            env={**made.base_env(), **found.env(directory, made.port("grafana"))},
+            env={**made.base_env(), **found.env(directory, made.port("grafana"), made.hub)},
         )
     )
 

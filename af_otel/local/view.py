@@ -239,6 +239,8 @@ def ways_in(facility: Facility) -> RenderableType:
     named = " and ".join(title for title, key, _ in PLACES if key in GATED and key in facility.urls)
     words = Text(f"user {login['user']}, password ")
     ways.add_row(Text(named), Text.assemble(words, (login["password"], "bold")))
+    if "grafana" in facility.urls:
+        ways.add_row(Text("Grafana"), Text("the login of JupyterHub"))
     stores = f"{facility.trace_store.capitalize()}, Prometheus, Collector"
     options = shlex.quote(str(Certificates(Path(facility.keys)).curl))
     ways.add_row(Text(stores), Text(f"curl -K {options} URL"))

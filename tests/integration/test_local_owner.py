@@ -146,8 +146,8 @@ def is_public(answer, ports):
     """Whether it is what the hub or a user's server answers to everybody."""
     path = urlsplit(answer["attempt"].rpartition(" ")[2]).path
     command = ports.get(answer["port"], "")
-    jupyter = "jupyterhub" in command or "configurable-http-proxy" in command
-    return jupyter and path in PUBLIC
+    asks = ("jupyterhub", "configurable-http-proxy", "grafana")
+    return any(name in command for name in asks) and path in PUBLIC
 
 
 def nothing_was_done(facility):

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from facility import AF_OTEL, af_otel, clean_env, processes, running_facility, up
 
+from af_otel.local.plan import HASH_KEY
 from af_otel.local.state import State
 from servers import free_port, wait_for
 
@@ -36,7 +37,8 @@ SERVICES = {
 def own(tmp_path_factory):
     """A facility of this module's own: its services are killed, its user logs in."""
     # A name with spaces, braces and a percent sign reaches every configuration file unharmed.
-    with running_facility(tmp_path_factory.mktemp("up") / "a {state} 100%") as running:
+    state = tmp_path_factory.mktemp("up") / "a {state} 100%"
+    with running_facility(state, env={HASH_KEY: "0123456789abcdef"}) as running:
         yield running
 
 
@@ -125,6 +127,10 @@ def test_users_servers_are_traced_and_know_the_facility(own):
     assert env["DASK_SCHEDULER_ADDRESS"] == own.urls["dask_scheduler"]
     assert env["HOME"] == str(own.state / "home" / "marie")
     assert own.hub["password"] not in " ".join(env.values())
+    # The hub's proxy has the environment of the hub.
+    holders = {one.pid: one for one in members(own.state) if HASH_KEY in one.environ()}
+    assert holders.pop(own.pid("jupyterhub"))
+    assert all("configurable-http-proxy" in " ".join(one.cmdline()) for one in holders.values())
 
 
 def test_up_twice_shows_the_one_that_runs(own):
