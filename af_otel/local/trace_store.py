@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from af_otel.backends import jaeger, tempo
+from af_otel.collector.config import merge
 from af_otel.local import files, probes, servers
 from af_otel.local.plan import KEYS, Service
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from af_otel.backends.store import Kind
     from af_otel.local.options import TraceLimits
     from af_otel.local.plan import Plan
@@ -71,14 +76,15 @@ def _tempo(plan: Plan, store: servers.Server, limits: TraceLimits) -> Service:
         "tempo",
         (
             str(store.path),
-            f"-config.file={files.config('tempo.yaml')}",
+            f"-config.file={_tempo_config(plan)}",
             "-config.expand-env=true",
         ),
         url=plan.urls["traces"],
         port=plan.port("tempo"),
-        ready=probes.http(plan.port("tempo"), tempo.READY),
+        ready=probes.http(plan.port("tempo"), tempo.READY, tls=plan.tls),
         env={
             **plan.base_env(),
+            KEYS: str(plan.state.keys),
             "AF_OTEL_TEMPO_HTTP_PORT": str(plan.port("tempo")),
             "AF_OTEL_TEMPO_GRPC_PORT": str(plan.port("tempo-grpc")),
             "AF_OTEL_TEMPO_OTLP_HTTP": plan.address("tempo-otlp"),
@@ -89,3 +95,13 @@ def _tempo(plan: Plan, store: servers.Server, limits: TraceLimits) -> Service:
         # All of it ends at once but the query frontend, which waits for a querier that is gone.
         patience=1.5,
     )
+
+
+def _tempo_config(plan: Plan) -> Path:
+    """Write the configuration: a Tempo reads one file, and knows no overlays."""
+    made: dict[str, Any] = {}
+    for name in ("tempo.yaml", "tempo-keys.yaml"):
+        merge(made, yaml.safe_load(files.config(name).read_text(encoding="utf-8")))
+    path = plan.directory("tempo") / "config.yaml"
+    path.write_text(yaml.safe_dump(made), encoding="utf-8")
+    return path
