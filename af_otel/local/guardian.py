@@ -72,4 +72,5 @@ class Guardian:
             time.sleep(0.2)
         left = processes.sweep(mark, patience=2)
         state.facility_file.unlink(missing_ok=True)
+        state.remove_sockets()
         os.write(2, f"the supervisor was killed; {left} processes ended here\n".encode())

@@ -294,9 +294,12 @@ def test_a_second_facility_meets_neither_the_first_nor_its_ports(own, tmp_path):
         with logged_in(second.hub, "pierre") as client:
             wait_for(lambda: client.get("/user/pierre/lab").status_code == 200, "a server", 90)
 
+        sockets = (state / "sockets").readlink()
+        assert sockets.is_dir()
         os.kill(second.info["pid"], signal.SIGKILL)
         wait_for(lambda: not processes(state), "the end of all its processes", 60)
         wait_for(lambda: State(state).holder() is None, "the lock to be free")
+        assert not sockets.exists()
         assert second.command("status").returncode == 1
     assert own.command("status").returncode == 0
 
