@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from otlp import read_points, read_spans, resource_metrics, resource_spans
 
 from af_otel.backends.connect import connect
-from af_otel.local.servers import JAEGER_ENV, PROMETHEUS_FLAGS, find
+from af_otel.collector.config import FLAGS
+from af_otel.local.servers import (
+    COLLECTOR_ENV,
+    JAEGER_ENV,
+    PROMETHEUS_FLAGS,
+    find,
+)
 
 if TYPE_CHECKING:
     import socketserver
@@ -308,8 +314,8 @@ def running_collector(
         options = [option for config in configs for option in ("--config", str(config))]
         return Collector(
             name="collector",
-            command=[program("collector", "AF_OTEL_COLLECTOR"), *options],
-            env={**settings, **(env or {})},
+            command=[program("collector", "AF_OTEL_COLLECTOR"), *options, FLAGS],
+            env={**COLLECTOR_ENV, **settings, **(env or {})},
             directory=directory,
             ready_url=f"http://127.0.0.1:{health}/",
             endpoint=f"http://127.0.0.1:{http}",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 _INSTALLED, _CHECKOUT = _PACKAGE / "config", _PACKAGE.parents[1] / "collector-config"
 PLAIN = ("base.yaml", "kubernetes.yaml")
+# Without, the Collector refuses a configuration that asks for remote write 2.0.
+FLAGS = "--feature-gates=exporter.prometheusremotewritexporter.enableSendingRW2"
 
 
 def directory() -> Path:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mounts", "overlay", "secret_env"]
 
+_MESSAGES = {1: "prometheus.WriteRequest", 2: "io.prometheus.write.v2.Request"}
 METRICS_ENDPOINT = "0.0.0.0:8889"
 _MIB = 1024**2
 # As the OTLP specification has it; a gRPC target without one would be 443.
@@ -95,8 +96,12 @@ def _metrics(facility: Facility) -> dict[str, Any]:
     wanted = facility.destinations.metrics.remote_write
     if wanted:
         client, extensions = _client("metrics", wanted)
+        points = {"http": client, "protobuf_message": _MESSAGES[wanted.version]}
         return {
-            "exporters": {"prometheus_remote_write": {"http": client}},
+            "exporters": {
+                "prometheus_remote_write": {"http": client},
+                "prometheus_remote_write/points": points,
+            },
             "extensions": extensions,
         }
     exporter = {
@@ -114,7 +119,8 @@ def _metrics(facility: Facility) -> dict[str, Any]:
             "pipelines": {
                 "metrics": {"exporters": ["prometheus/metrics"]},
                 # Nothing is written anywhere, so nothing comes back from the disk.
-                "metrics/out": {"exporters": ["debug"]},
+                "metrics/histograms": {"exporters": ["debug"]},
+                "metrics/points": {"exporters": ["debug"]},
             }
         },
     }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from af_otel.facility import Facility
 
 _FIRST = "k8s_attributes"
-_PIPELINES = ("traces", "metrics/received")
+_PIPELINES = ("traces/received", "metrics/received")
 
 
 def overlay(facility: Facility) -> dict[str, Any]:

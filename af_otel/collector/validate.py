@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from af_otel.collector import config
 from af_otel.errors import AfOtelError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def validate(program: Path, files: Mapping[str, str], env: Mapping[str, str]) ->
             options += ["--config", str(file)]
         try:
             result = subprocess.run(
-                [str(program), "validate", *options],
+                [str(program), "validate", *options, config.FLAGS],
                 env=here,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -312,6 +312,10 @@ class RemoteWrite(Endpoint):
     """Its address, with the path: Prometheus' own is `/api/v1/write`, and needs
     `--web.enable-remote-write-receiver`.
     """
+    version: Literal[1, 2] = 1
+    """Version of the protocol. With 2, which Prometheus takes since its version 3, the valid points
+    of a request are stored; with 1, one that is refused takes its process' other points with it.
+    """
 
 
 class Monitor(Part):

@@ -175,7 +175,7 @@ def _own_destinations(written: dict[str, Any]) -> Any:
     if backends.get("prometheus") is True and not made.get("metrics"):
         server = f"http://{PROMETHEUS}.{namespace}:9090"
         made["metrics"] = {
-            "remote_write": {"endpoint": f"{server}/api/v1/write"},
+            "remote_write": {"endpoint": f"{server}/api/v1/write", "version": 2},
             "query": server,
         }
     return made

@@ -160,7 +160,7 @@ class Limits(Part):
     """Series of each metric that is made from spans; what is beyond becomes one,
     `otel.metric.overflow`.
     """
-    request: Annotated[Bytes, AfterValidator(Between(amount, "1Mi", "2Gi"))] = "20Mi"
+    request: Annotated[Bytes, AfterValidator(Between(amount, "1Mi", "2Gi"))] = "2Mi"
     """Largest request that the Collector takes."""
 
 

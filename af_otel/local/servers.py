@@ -33,6 +33,12 @@ PROMETHEUS_FLAGS: Final = (
     "--storage.tsdb.retention.size=2GB",
     "--log.level=warn",
 )
+# Of a request of version 2 Prometheus stores the valid part; of version 1, all or nothing.
+COLLECTOR_ENV: Final = {
+    "AF_OTEL_REMOTE_WRITE": "io.prometheus.write.v2.Request",
+    # It refuses telemetry from 384 MiB on, so what it has done with is collected before.
+    "GOMEMLIMIT": "360MiB",
+}
 # Without a limit, Go lets the memory of Badger's caches grow to several times of this.
 JAEGER_ENV: Final = {"GOMEMLIMIT": "200MiB"}
 

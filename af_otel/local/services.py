@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from af_otel.collector import config as collector
 from af_otel.errors import AfOtelError
 from af_otel.local import files, grafana, probes, servers, trace_store
 from af_otel.local.hub import SETTINGS
@@ -84,6 +85,7 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
                 *("--config", str(config / "base.yaml")),
                 *("--config", str(config / "local.yaml")),
                 *("--config", str(files.config("collector-keys.yaml"))),
+                collector.FLAGS,
             ),
             url=made.urls["collector_otlp"],
             port=made.port("collector"),
@@ -91,6 +93,7 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
             env={
                 **made.base_env(),
                 KEYS: str(made.state.keys),
+                **servers.COLLECTOR_ENV,
                 "AF_OTEL_OTLP_HTTP": made.address("collector"),
                 "AF_OTEL_OTLP_GRPC": made.address("collector-grpc"),
                 "AF_OTEL_HEALTH": made.address("collector-health"),

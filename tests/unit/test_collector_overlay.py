@@ -50,7 +50,7 @@ def test_grpc_has_the_queue_on_disk_that_http_has():
     assert made["endpoint"] == "tempo.example:443"
     assert made["tls"]["insecure"] is False
     assert made["sending_queue"]["storage"] == "file_storage"
-    assert made["retry_on_failure"]["max_elapsed_time"] == 0
+    assert made["retry_on_failure"]["max_elapsed_time"] == "${env:AF_OTEL_RETRY:-1h}"
     assert plain["otlp_grpc/traces"]["endpoint"] == "tempo.monitoring:4317"
     assert plain["otlp_grpc/traces"]["tls"]["insecure"] is True
 
@@ -122,7 +122,7 @@ def test_each_namespace_is_asked_about_on_its_own():
     made = destinations.overlay(facility)
     chain = ["k8s_attributes", *(f"k8s_attributes/{n}" for n in ("students", "staff", "dask"))]
 
-    for pipeline in ("traces", "metrics/received"):
+    for pipeline in ("traces/received", "metrics/received"):
         processors = made["service"]["pipelines"][pipeline]["processors"]
         at = processors.index("k8s_attributes")
         assert processors[at : at + 4] == chain

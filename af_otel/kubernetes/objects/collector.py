@@ -43,7 +43,7 @@ def server(facility: Facility) -> Server:
         name=COLLECTOR,
         image=facility.collector.image,
         user=10001,
-        args=[f"--config={_CONFIG}/{name}" for name in read],
+        args=[*(f"--config={_CONFIG}/{name}" for name in read), config.FLAGS],
         env=environment(facility),
         ports=ports,
         hidden_ports={"health": HEALTH_PORT},
