@@ -296,7 +296,7 @@ TRACES = {
     "claim to be refused": Attack(lambda: attributes(**{"af_otel.refused": "id"}), "claimed"),
     "10,000 events": Attack(
         lambda: spans(new_span("work", events=[{"name": "e", "timeUnixNano": "1"}] * 10_000)),
-        "events",
+        "events or links",
     ),
     "event's name of 2 MB": Attack(lambda: event(name=LONG), KEPT),
     "event's attribute of 2 MB": Attack(
@@ -306,7 +306,9 @@ TRACES = {
     "event's 10,000 attributes": Attack(
         lambda: event(attributes=otlp_attributes({f"a{n}": n for n in range(10_000)})), KEPT
     ),
-    "10,000 links": Attack(lambda: spans(new_span("work", links=[IDS] * 10_000)), "links"),
+    "10,000 links": Attack(
+        lambda: spans(new_span("work", links=[IDS] * 10_000)), "events or links"
+    ),
     "link without ids": Attack(
         lambda: spans(new_span("work", links=[{"traceId": "", "spanId": ""}])), KEPT
     ),
@@ -351,8 +353,12 @@ TRACES = {
     "1,000,000 empty spans": Attack(lambda: protobuf_of("/v1/traces", 1, 2, 2), DROPPED),
     "1,000,000 empty scopes": Attack(lambda: protobuf_of("/v1/traces", 1, 2), KEPT),
     "1,000,000 empty resources": Attack(lambda: protobuf_of("/v1/traces", 1), KEPT),
-    "1,000,000 empty events": Attack(lambda: protobuf(field(11, b"") * 1_000_000), "events"),
-    "1,000,000 empty links": Attack(lambda: protobuf(field(13, b"") * 1_000_000), "links"),
+    "1,000,000 empty events": Attack(
+        lambda: protobuf(field(11, b"") * 1_000_000), "events or links"
+    ),
+    "1,000,000 empty links": Attack(
+        lambda: protobuf(field(13, b"") * 1_000_000), "events or links"
+    ),
     "1,000,000 empty attributes": Attack(lambda: protobuf(field(9, b"") * 1_000_000), KEPT),
     "100 MB, compressed": Attack(
         lambda: Request("/v1/traces", bomb(), {**JSON, "Content-Encoding": "gzip"}), DENIED

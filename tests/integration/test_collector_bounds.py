@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import http.server
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -15,8 +18,12 @@ from attacks import (
     KEPT,
     METRICS,
     SENDER,
+    counter,
+    exponential,
     gauge,
+    histogram,
     metric_groups,
+    now,
     point,
     post,
     trace_groups,
@@ -31,6 +38,7 @@ from servers import (
     running_collector,
     running_jaeger,
     running_prometheus,
+    serving,
     wait_for,
 )
 
@@ -106,6 +114,18 @@ def attacked(request, tmp_path_factory):
             yield made
 
 
+def waiting(collector):
+    """Return the queues that are not empty; the journal keeps each span for a while."""
+    return {
+        name: value
+        for name, value in self_metrics(collector).items()
+        if name.startswith("otelcol_exporter_queue_size")
+        and value
+        and "journal" not in name
+        and "pause" not in name
+    }
+
+
 def accepted(collector, request):
     """Send a victim's request once more, as an SDK does when it is refused for now."""
     return post(collector.endpoint, request) == 200
@@ -155,15 +175,102 @@ def test_refused_items_are_counted(attacked):
 
 def test_queues_are_empty_after_all(attacked):
     """Nothing that no store takes is kept and sent again."""
+    wait_for(lambda: not waiting(attacked.collector), "the queues empty")
 
-    def waiting():
-        return {
-            name: value
-            for name, value in self_metrics(attacked.collector).items()
-            if name.startswith("otelcol_exporter_queue_size")
-            and value
-            and "journal" not in name
-            and "pause" not in name
+
+@contextlib.contextmanager
+def picky(status):
+    """Run a store that refuses what has `poison` in it; yield its address and what it got."""
+    got = []
+
+    class Picky(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            got.append(body)
+            self.send_response(status if b"poison" in body else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Picky)) as url:
+        yield url, got
+
+
+@pytest.mark.parametrize("overlay", ["local", "kubernetes"])
+@pytest.mark.parametrize("status", [400, 503])
+def test_item_that_only_the_store_refuses(tmp_path, overlay, status):
+    """Others pass it by, and it is not sent for ever. On Kubernetes these are other requests: the
+    sampler decides each second, and what it keeps goes on in parts of 64 spans.
+    """
+    apart = 0 if overlay == "local" else 1.5
+    with picky(status) as (url, got):
+        env = {
+            "AF_OTEL_TRACES_OTLP": url,
+            "AF_OTEL_PROMETHEUS_WRITE": url,
+            "AF_OTEL_RETRY": "5s",
         }
+        with running(overlay, tmp_path / "collector", env) as collector:
+            for number in range(3):
+                # Not in its name, which becomes a label of span metrics.
+                collector.send(new_span("refused", attributes={"note": "poison"}))
+                collector.send_metrics(gauge(point(), name="poison"), resource=SENDER)
+                time.sleep(apart)
+                collector.send(new_span(f"victim {number}"))
+                collector.send_metrics(gauge(point(), name=f"victim_{number}"), resource=SENDER)
+                time.sleep(apart)
 
-    wait_for(lambda: not waiting(), "the queues empty")
+            def passed(text):
+                return any(text in body and b"poison" not in body for body in got)
+
+            for number in range(3):
+                wait_for(lambda n=number: passed(f"victim {n}".encode()), "the victim's span")
+                wait_for(lambda n=number: passed(f"victim_{n}".encode()), "the victim's point")
+            wait_for(lambda: not waiting(collector), "the queues empty")
+            refused = sum(b"poison" in body for body in got)
+
+    assert refused >= 6
+
+
+@pytest.mark.parametrize("overlay", ["local", "kubernetes"])
+def test_deltas_become_totals(tmp_path, overlay):
+    """`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta` or `lowmemory` loses nothing."""
+    with running_prometheus(tmp_path / "prometheus") as prometheus:
+        env = {"AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
+        with running(overlay, tmp_path / "collector", env) as collector:
+            for _ in range(3):
+                total = counter(point(asDouble=2.0, startTimeUnixNano=now(-(10**9))), temporality=1)
+                collector.send_metrics(
+                    total, histogram(temporality=1), exponential(temporality=1), resource=SENDER
+                )
+                time.sleep(0.01)  # no two points in one millisecond
+
+            def value(query):
+                return [series["value"][1] for series in prometheus.query(query)]
+
+            wait_for(lambda: value("careless_count_total") == ["6"], "the counter")
+            wait_for(lambda: value("careless_histogram_count") == ["9"], "the histogram")
+            wait_for(
+                lambda: value("histogram_count(careless_native)") == ["9"], "the native histogram"
+            )
+
+
+def test_long_text_is_cut(tmp_path):
+    """To its bound, with dots where it was; what is within a bound is as it was."""
+    fits = {"text": "x" * 4096, "list": ["x" * 1000] * 60}
+    with running_collector(tmp_path) as collector:
+        collector.send(new_span("n" * 1025, attributes={"text": "é" * 20_000}))
+        collector.send(
+            new_span("fits", attributes=fits, events=[{"name": "e", "timeUnixNano": "1"}] * 128)
+        )
+        cut, kept = collector.wait_for_spans(lambda found: len(found) == 2)
+
+    assert cut["name"] == "n" * 1021 + "..."
+    assert cut["attributes"]["text"] == "é" * 2046 + "..."
+    assert kept["attributes"] == fits
+    assert len(kept["events"]) == 128
