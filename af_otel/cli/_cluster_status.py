@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from af_otel.backends.words import count
+from af_otel.cli import _refused
 from af_otel.cli._page import page
 from af_otel.cli._plan import place
 from af_otel.errors import AfOtelError
@@ -32,7 +33,7 @@ _DRIFT = {"create": "deleted", "change": "changed", "foreign": "replaced by some
 def show(cluster: Cluster, facility: Facility, options: str, *, as_json: bool) -> None:
     """Print it; exit 1 if nothing is installed, or not all of it is well."""
     from af_otel.kubernetes import status
-    from af_otel.verify import counters
+    from af_otel.verify import counters, reach
 
     found = status.read(cluster, facility)
     if found is None:
@@ -43,10 +44,16 @@ def show(cluster: Cluster, facility: Facility, options: str, *, as_json: bool) -
         raise typer.Exit(1)
     counted = counters.read(cluster, facility)
     last, problem = _last_data(cluster, facility)
+    refused = _refused.read(reach.prometheus(cluster, facility))
     if as_json:
-        typer.echo(json.dumps(_as_json(found, counted, last, problem), indent=2))
+        content = _as_json(found, counted, last, problem)
+        content["refused"] = _refused.as_json(refused)
+        typer.echo(json.dumps(content, indent=2))
     else:
-        _print(page(), found, counted, last, problem, options)
+        out = page()
+        _print(out, found, counted, last, problem, options)
+        for line in _refused.lines(refused):
+            out.print(line, soft_wrap=True, markup=False)
     if not found.well or found.blocked:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -11,6 +12,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from af_otel.backends.prometheus import Prometheus
+from af_otel.cli import _refused
 from af_otel.cli._cluster import (
     ContextOption,
     FileOption,
@@ -67,16 +70,22 @@ def _local(state: Path | None, *, as_json: bool) -> None:
         for name, service in facility.services.items()
     }
     last_span = _last_span(place, processes.age(facility.pid))
+    refused = _refused.read(
+        contextlib.nullcontext(Prometheus(facility.urls["prometheus"], facility.access()))
+    )
     free = shutil.disk_usage(place.directory).free
     if free < ENOUGH:
         facility.notes.append(f"the disk is almost full: {free / 1e6:.0f} MB are free")
     if as_json:
         content: dict[str, Any] = {"running": True, **facility.as_json(), "last_span": last_span}
+        content["refused"] = _refused.as_json(refused)
         for name, size in memory.items():
             content["services"][name]["memory"] = size
         typer.echo(json.dumps(content, indent=2))
     else:
         _print(facility, memory, last_span)
+        for line in _refused.lines(refused):
+            console().print(line, highlight=False, soft_wrap=True, markup=False)
     if facility.dead or facility.unresponsive or facility.phase == "failed":
         raise typer.Exit(1)
 

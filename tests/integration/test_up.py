@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from attacks import ATTACKS, post
 from facility import AF_OTEL, af_otel, clean_env, processes, running_facility, up
 
 from af_otel.local.plan import HASH_KEY
@@ -238,6 +239,15 @@ def test_status_tells_pids_memory_and_ports(own):
         assert service["memory"] > 1_000_000
         assert service["pid"] == own.pid(name)
     assert "jupyterhub" in own.command("status").stderr
+
+
+def test_status_says_what_was_refused(own):
+    """Whose it was, how much and why."""
+    own_endpoint = json.loads(own.command("status", "--json").stdout)["urls"]["collector_otlp"]
+    assert post(own_endpoint, ATTACKS["span of 1970"].make()) == 200
+
+    line = "1 spans of `careless careless-1`: time"
+    wait_for(lambda: line in own.command("status").stderr, "the line")
 
 
 def test_logs_are_one_service_s_or_everybody_s(own):
