@@ -442,6 +442,7 @@ METRICS = {
     "summary with impossible quantiles": Attack(
         lambda: metrics(summary((7, 1), (-1, 2), ("NaN", 3))), KEPT
     ),
+    "histogram of deltas": Attack(lambda: metrics(histogram(1, name="careless.delta")), KEPT),
     "counter of no temporality": Attack(
         lambda: metrics(counter(point(), temporality=0)), "temporality"
     ),
