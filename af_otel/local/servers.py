@@ -36,7 +36,9 @@ PROMETHEUS_FLAGS: Final = (
 # Of a request of version 2 Prometheus stores the valid part; of version 1, all or nothing.
 COLLECTOR_ENV: Final = {
     "AF_OTEL_REMOTE_WRITE": "io.prometheus.write.v2.Request",
-    # It refuses telemetry from 384 MiB on, so what it has done with is collected before.
+    # Half the default's garbage collection, and all that is needed below the 384 MiB from which on
+    # the Collector refuses telemetry.
+    "GOGC": "200",
     "GOMEMLIMIT": "360MiB",
 }
 # Without a limit, Go lets the memory of Badger's caches grow to several times of this.
@@ -96,8 +98,8 @@ KNOWN: Final = {
             "collector",
             "AF_OTEL_COLLECTOR",
             ("af-otelcol", "otelcol-contrib"),
-            # 0.158 gave the remote write exporter its `http` block.
-            ">=0.158,<1",
+            # 0.159 has `delta_to_cumulative` under this name.
+            ">=0.159,<1",
             r"otelcol\S* version v?(\S*)",
             ("tools/servers/collector", "tools/servers/ocb", "collector-config/builder.yaml"),
         ),
