@@ -134,11 +134,12 @@ def running_cluster_sender(directory, receiver, protocol, *, scheme="http", tls=
 def running_local_sender(directory, receiver):
     """Run the Collector of `af-otel up` with the receiver as its trace store."""
     directory.mkdir(parents=True, exist_ok=True)
-    batch = {"flush_timeout": "10ms", "min_size": 1, "max_size": 1}
+    batch = {"sizer": "items", "flush_timeout": "10ms", "min_size": 1, "max_size": 1}
     nowhere = {"exporters": ["debug"]}
+    metrics = ("metrics/scraped", "metrics/histograms", "metrics/points")
     faster = {
         **hurried(LOCAL_EXPORTER, sending_queue={"batch": batch}),
-        "service": {"pipelines": {"metrics": nowhere, "metrics/scraped": nowhere}},
+        "service": {"pipelines": dict.fromkeys(metrics, nowhere)},
     }
     overlay = write(directory / "faster.yaml", yaml.safe_dump(faster))
     env = {LOCAL_ENDPOINT: f"http://127.0.0.1:{receiver.http_port}"}
