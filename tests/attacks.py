@@ -179,9 +179,13 @@ def deep(depth: int) -> Request:
 
 def deep_protobuf(depth: int) -> Request:
     """Send lists in lists, where they cost the fewest bytes."""
-    value = field(1, b"bottom")
+    bottom = field(1, b"bottom")
+    heads, size = [], len(bottom)
     for _ in range(depth):
-        value = field(5, field(1, value))
+        for number in (1, 5):
+            heads.append(_head(number, size))
+            size += len(heads[-1])
+    value = b"".join(reversed(heads)) + bottom
     return protobuf(field(9, field(1, b"deep") + field(2, value)))
 
 
@@ -197,7 +201,11 @@ def protobuf(more: bytes = b"", trace: bytes = b"t" * 16, name: bytes = b"work")
 
 def field(number: int, content: bytes) -> bytes:
     """Return a field of protobuf that has a length."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return _head(number, len(content)) + content
+
+
+def _head(number: int, size: int) -> bytes:
+    return _varint(number << 3 | 2) + _varint(size)
 
 
 def _varint(number: int) -> bytes:
@@ -224,6 +232,11 @@ def protobuf_of(path: str, *numbers: int) -> Request:
 def bomb() -> bytes:
     """Return a hundred megabytes, compressed."""
     return gzip.compress(b" " * 10**8)
+
+
+def compressed(request: Request) -> Request:
+    headers = {**request.headers, "Content-Encoding": "gzip"}
+    return Request(request.path, gzip.compress(request.body), headers)
 
 
 def many(count: int, **fields: Any) -> Request:
@@ -285,7 +298,10 @@ TRACES = {
     "list of 1,000 strings": Attack(lambda: attributes(list=["x" * 1000] * 1000), "size"),
     "list of a string of 2 MB": Attack(lambda: attributes(list=[LONG]), "size"),
     "lists 50,000 deep": Attack(lambda: deep(50_000), "size"),
-    "lists 20,000 deep, protobuf": Attack(lambda: deep_protobuf(20_000), KEPT),
+    "lists 150,000 deep, protobuf": Attack(lambda: deep_protobuf(150_000), "size"),
+    "list of a string of 2 MB, compressed": Attack(
+        lambda: compressed(attributes(list=[LONG])), "size"
+    ),
     "100 attributes of 4 kB": Attack(
         lambda: attributes(**{f"a{n}": "x" * 4000 for n in range(100)}), "size"
     ),
