@@ -7,7 +7,7 @@ Prometheus, how long the slowest took, the most memory that the Collector had, w
 queues ten seconds later, and what was refused, by reason. The Collector of kubernetes.yaml decides
 on traces after 2 s and keeps all.
 
-    python benchmarks/hostile.py [--seconds 60] [--victims 20] [--overlay local] [--all]
+    python benchmarks/hostile.py [--seconds 60] [--every 1] [--overlay local] [--all]
 """
 
 from __future__ import annotations
@@ -175,8 +175,10 @@ class Watcher:
         return 100 * len(self.seen) / max(1, tried)
 
 
-def attack(facility: Facility, name: str, seconds: float, victims: int) -> dict[str, Any]:
-    """Try one case, and return a row of the table."""
+def attack(
+    facility: Facility, name: str, seconds: float, every: float, victims: int
+) -> dict[str, Any]:
+    """Try one case, with a request in so many seconds, and return a row of the table."""
     collector = facility.collector
     assert collector.process is not None
     process = psutil.Process(collector.process.pid)
@@ -192,7 +194,7 @@ def attack(facility: Facility, name: str, seconds: float, victims: int) -> dict[
         due = time.time()
         while not stopped.is_set():
             answers[post(collector.endpoint, ATTACKS[name].make())] += 1
-            due = max(due + 1, time.time())
+            due = max(due + every, time.time())
             stopped.wait(due - time.time())
 
     threads.append(threading.Thread(target=hostile))
@@ -268,6 +270,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--every", type=float, default=1, help="seconds between wrong requests")
     parser.add_argument("--victims", type=int, default=20)
     parser.add_argument("--overlay", action="append", choices=("local", "kubernetes"))
     parser.add_argument("--case", action="append", choices=tuple(ATTACKS), metavar="NAME")
@@ -281,7 +284,7 @@ def main() -> None:
                   f"{'queued':>6}  answers; refused")  # fmt: skip
         with tempfile.TemporaryDirectory() as temporary, running(overlay, Path(temporary)) as one:
             for name in cases:
-                row = attack(one, name, options.seconds, options.victims)
+                row = attack(one, name, options.seconds, options.every, options.victims)
                 print(json.dumps({"overlay": overlay, **row}) if options.json else line(row))
                 sys.stdout.flush()
 

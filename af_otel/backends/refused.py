@@ -19,6 +19,8 @@ _SENDERS: Final = {
     f"(max_over_time(af_otel_refused_{kind}_total[{WINDOW}])))"
     for kind in ("spans", "points")
 }
+# Of the exporters, not those of kubernetes.yaml that send to its own loopback.
+_STORES: Final = '{exporter!~"otlp_grpc/(journal|metrics)"}'
 # What the Collector counts without knowing whose it was.
 _ANYBODY: Final = (
     ("spans", "empty", 'otelcol_processor_filter_spans_filtered_total{filter="filter/empty"}'),
@@ -28,12 +30,12 @@ _ANYBODY: Final = (
         'otelcol_processor_filter_datapoints_filtered_total{filter="filter/empty"}',
     ),
     ("points", "delta", 'otelcol_deltatocumulative_datapoints_total{error!=""}'),
-    ("spans", "memory", "otelcol_receiver_refused_spans_total"),
-    ("points", "memory", "otelcol_receiver_refused_metric_points_total"),
-    ("spans", "store", "otelcol_exporter_send_failed_spans_total"),
-    ("points", "store", "otelcol_exporter_send_failed_metric_points_total"),
-    ("spans", "queue", "otelcol_exporter_enqueue_failed_spans_total"),
-    ("points", "queue", "otelcol_exporter_enqueue_failed_metric_points_total"),
+    ("spans", "memory", 'otelcol_receiver_refused_spans_total{receiver="otlp"}'),
+    ("points", "memory", 'otelcol_receiver_refused_metric_points_total{receiver="otlp"}'),
+    ("spans", "store", f"otelcol_exporter_send_failed_spans_total{_STORES}"),
+    ("points", "store", f"otelcol_exporter_send_failed_metric_points_total{_STORES}"),
+    ("spans", "queue", f"otelcol_exporter_enqueue_failed_spans_total{_STORES}"),
+    ("points", "queue", f"otelcol_exporter_enqueue_failed_metric_points_total{_STORES}"),
     ("traces", "size", "otelcol_processor_tail_sampling_traces_dropped_too_large_total"),
     ("requests", "denied", 'http_server_request_duration_count{http_response_status_code=~"4.."}'),
 )
