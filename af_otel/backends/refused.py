@@ -19,8 +19,16 @@ _SENDERS: Final = {
     f"(max_over_time(af_otel_refused_{kind}_total[{WINDOW}])))"
     for kind in ("spans", "points")
 }
-# Of the exporters, not those of kubernetes.yaml that send to its own loopback.
-_STORES: Final = '{exporter!~"otlp_grpc/(journal|metrics)"}'
+# On Kubernetes, metrics go through a queue to the Collector's own loopback: what that gives up is
+# lost, while the exporter to Prometheus counts every attempt.
+_LOST: Final = "max_over_time(otelcol_exporter_send_failed_metric_points_total{exporter%s}[24h])"
+_LOST_POINTS: Final = (
+    "(sum("
+    + _LOST % '=~"prometheus_remote_write.*"'
+    + ') unless on() group(otelcol_exporter_queue_size{exporter="otlp_grpc/metrics"})) or sum('
+    + _LOST % '="otlp_grpc/metrics"'
+    + ")"
+)
 # What the Collector counts without knowing whose it was.
 _ANYBODY: Final = (
     ("spans", "empty", 'otelcol_processor_filter_spans_filtered_total{filter="filter/empty"}'),
@@ -32,10 +40,9 @@ _ANYBODY: Final = (
     ("points", "delta", 'otelcol_deltatocumulative_datapoints_total{error!=""}'),
     ("spans", "memory", 'otelcol_receiver_refused_spans_total{receiver="otlp"}'),
     ("points", "memory", 'otelcol_receiver_refused_metric_points_total{receiver="otlp"}'),
-    ("spans", "store", f"otelcol_exporter_send_failed_spans_total{_STORES}"),
-    ("points", "store", f"otelcol_exporter_send_failed_metric_points_total{_STORES}"),
-    ("spans", "queue", f"otelcol_exporter_enqueue_failed_spans_total{_STORES}"),
-    ("points", "queue", f"otelcol_exporter_enqueue_failed_metric_points_total{_STORES}"),
+    ("spans", "store", 'otelcol_exporter_send_failed_spans_total{exporter!="otlp_grpc/journal"}'),
+    ("spans", "queue", "otelcol_exporter_enqueue_failed_spans_total"),
+    ("points", "queue", "otelcol_exporter_enqueue_failed_metric_points_total"),
     ("traces", "size", "otelcol_processor_tail_sampling_traces_dropped_too_large_total"),
     ("requests", "denied", 'http_server_request_duration_count{http_response_status_code=~"4.."}'),
 )
@@ -89,3 +96,4 @@ def _read(prometheus: Prometheus) -> Iterator[Refused]:
     for kind, reason, selector in _ANYBODY:
         total = prometheus.total(f"sum(max_over_time({selector}[{WINDOW}]))")
         yield Refused(kind, reason, round(total))
+    yield Refused("points", "store", round(prometheus.total(_LOST_POINTS)))
