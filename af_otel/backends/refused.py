@@ -44,7 +44,14 @@ _ANYBODY: Final = (
     ("spans", "queue", "otelcol_exporter_enqueue_failed_spans_total"),
     ("points", "queue", "otelcol_exporter_enqueue_failed_metric_points_total"),
     ("traces", "size", "otelcol_processor_tail_sampling_traces_dropped_too_large_total"),
-    ("requests", "denied", 'http_server_request_duration_count{http_response_status_code=~"4.."}'),
+    (
+        "requests",
+        "denied",
+        # With a unit where the Collector sends its own metrics, without where they are scraped. It
+        # is the only server here without routes.
+        '{__name__=~"http_server_request_duration(_seconds)?_count", '
+        'http_response_status_code=~"4..", http_route=""}',
+    ),
 )
 
 

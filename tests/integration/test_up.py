@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
-from attacks import ATTACKS, post
+from attacks import ATTACKS
 from facility import AF_OTEL, af_otel, clean_env, processes, running_facility, up
 
 from af_otel.local.plan import HASH_KEY
@@ -243,11 +243,20 @@ def test_status_tells_pids_memory_and_ports(own):
 
 def test_status_says_what_was_refused(own):
     """Whose it was, how much and why."""
-    own_endpoint = json.loads(own.command("status", "--json").stdout)["urls"]["collector_otlp"]
-    assert post(own_endpoint, ATTACKS["span of 1970"].make()) == 200
+    request = ATTACKS["span of 1970"].make()
+    url = own.urls["collector_otlp"] + request.path
+    headers = dict(request.headers)
+    answer = own.http.post(url, content=request.body, headers=headers)
+    denied = own.http.post(url, content=b"not OTLP", headers=headers)
+    assert (answer.status_code, denied.status_code) == (200, 400)
 
-    line = "1 spans of `careless careless-1`: time"
-    wait_for(lambda: line in own.command("status").stderr, "the line")
+    lines = ["1 spans of `careless careless-1`: time", "1 requests: too large, or not OTLP"]
+
+    def shown():
+        text = own.command("status").stderr
+        return all(line in text for line in lines)
+
+    wait_for(shown, "the lines")
 
 
 def test_logs_are_one_service_s_or_everybody_s(own):
