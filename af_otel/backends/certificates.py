@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from af_otel.errors import AfOtelError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,7 +42,20 @@ class Certificates:
         return self.directory / "curl"
 
     def client(self) -> ssl.SSLContext:
-        """Return the settings of a client that trusts and shows nothing else."""
-        context = ssl.create_default_context(cafile=self.authority)
-        context.load_cert_chain(self.certificate, self.key)
+        """Return the settings of a client that trusts and shows nothing else.
+
+        Raises
+        ------
+        AfOtelError
+            The certificates or the key cannot be read.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.authority)
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:  # ssl.SSLError is one
+            raise AfOtelError(
+                f"the facility's certificates cannot be read: {error}",
+                where=f"`{self.directory}`",
+                hint="`af-otel down` and `af-otel up` make new ones",
+            ) from error
         return context

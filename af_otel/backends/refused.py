@@ -29,6 +29,12 @@ _LOST_POINTS: Final = (
     + _LOST % '="otlp_grpc/metrics"'
     + ")"
 )
+# Its name has a unit where the Collector sends its own metrics, and none where they are scraped.
+# Other servers' requests have a route.
+_REQUESTS: Final = (
+    '{__name__=~"http_server_request_duration(_seconds)?_count", '
+    'http_response_status_code=~"4..", http_route=""}'
+)
 # What the Collector counts without knowing whose it was.
 _ANYBODY: Final = (
     ("spans", "empty", 'otelcol_processor_filter_spans_filtered_total{filter="filter/empty"}'),
@@ -44,17 +50,8 @@ _ANYBODY: Final = (
     ("spans", "queue", "otelcol_exporter_enqueue_failed_spans_total"),
     ("points", "queue", "otelcol_exporter_enqueue_failed_metric_points_total"),
     ("traces", "size", "otelcol_processor_tail_sampling_traces_dropped_too_large_total"),
-    (
-        "requests",
-        "denied",
-        # With a unit where the Collector sends its own metrics, without where they are scraped. It
-        # is the only server here without routes.
-        '{__name__=~"http_server_request_duration(_seconds)?_count", '
-        'http_response_status_code=~"4..", http_route=""}',
-    ),
+    ("requests", "denied", _REQUESTS),
 )
-
-
 # Of the reasons, those that a word does not explain.
 _REASONS: Final = {
     "claimed": "the sender says itself that they are refused",

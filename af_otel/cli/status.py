@@ -28,6 +28,7 @@ from af_otel.local import control, processes, view
 from af_otel.local.state import ENOUGH, State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from af_otel.local.facility import Facility, ServiceStatus
@@ -70,9 +71,7 @@ def _local(state: Path | None, *, as_json: bool) -> None:
         for name, service in facility.services.items()
     }
     last_span = _last_span(place, processes.age(facility.pid))
-    refused = _refused.read(
-        contextlib.nullcontext(Prometheus(facility.urls["prometheus"], facility.access()))
-    )
+    refused = _refused.read(_prometheus(facility))
     free = shutil.disk_usage(place.directory).free
     if free < ENOUGH:
         facility.notes.append(f"the disk is almost full: {free / 1e6:.0f} MB are free")
@@ -88,6 +87,11 @@ def _local(state: Path | None, *, as_json: bool) -> None:
             console().print(line, highlight=False, soft_wrap=True, markup=False)
     if facility.dead or facility.unresponsive or facility.phase == "failed":
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _prometheus(facility: Facility) -> Iterator[Prometheus]:
+    yield Prometheus(facility.urls["prometheus"], facility.access())
 
 
 def _print(facility: Facility, memory: dict[str, int], last_span: float | None) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from af_otel.backends.http import Access, Api, NotReachable
+from af_otel.errors import AfOtelError
 from af_otel.local.keys import make_certificates
 
 
@@ -73,3 +74,12 @@ def test_another_server_on_the_port_is_not_believed(tmp_path):
     mine, other = made(tmp_path / "mine"), made(tmp_path / "other")
     with serving(other) as url, pytest.raises(NotReachable, match="does not answer"):
         ask(url, mine.client())
+
+
+def test_missing_certificates_are_an_error_with_a_hint(tmp_path):
+    certificates = made(tmp_path / "mine")
+    certificates.key.unlink()
+    with pytest.raises(AfOtelError, match="cannot be read") as caught:
+        certificates.client()
+    assert caught.value.where == f"`{certificates.directory}`"
+    assert "af-otel up" in caught.value.hint
