@@ -1,4 +1,4 @@
-"""Write what docs/ has of the code: names of telemetry, fields of facility.yaml, checks.
+"""Write what docs/ and collector-config/ have of the code.
 
 python tools/generate_docs.py [--check]
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes, metrics, services, spans
 
+import collector_secrets
 from af_otel.checks import run
 from af_otel.facility.read import schema_text
 from af_otel.facility.reference import reference
@@ -113,25 +114,25 @@ def checks() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-PAGES = {
-    "checks.md": checks,
-    "telemetry.md": page,
-    "facility.md": reference,
-    "facility.schema.json": schema_text,
+MADE = {
+    DOCS / "checks.md": checks,
+    DOCS / "telemetry.md": page,
+    DOCS / "facility.md": reference,
+    DOCS / "facility.schema.json": schema_text,
+    collector_secrets.BASE: collector_secrets.config,
 }
 
 
 def main() -> None:
-    """Write the pages, or with --check say whether they are as they should be."""
+    """Write the files, or with --check say whether they are as they should be."""
     if "--check" in sys.argv[1:]:
-        for name, made in PAGES.items():
-            target = DOCS / name
+        for target, made in MADE.items():
             if not target.exists() or target.read_text(encoding="utf-8") != made():
-                sys.exit(f"{name} is not what the code says: run {Path(__file__).name}")
+                sys.exit(f"{target.name} is not what the code says: run {Path(__file__).name}")
         return
     DOCS.mkdir(exist_ok=True)
-    for name, made in PAGES.items():
-        (DOCS / name).write_text(made(), encoding="utf-8")
+    for target, made in MADE.items():
+        target.write_text(made(), encoding="utf-8")
 
 
 if __name__ == "__main__":

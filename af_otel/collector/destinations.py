@@ -205,15 +205,16 @@ def _privacy(facility: Facility) -> dict[str, Any]:
     if not facility.privacy.exception_texts:
         return {}
     plain = config.parsed()["processors"]
-    keys = plain["redaction"]["blocked_key_patterns"]
+    keys = plain["redaction/span_keys"]["blocked_key_patterns"]
     groups = plain["transform/scrub"]["trace_statements"]
+    text = "span.status.message"
     return {
         "processors": {
-            "redaction": {"blocked_key_patterns": [_without_texts(key) for key in keys]},
+            "redaction/span_keys": {"blocked_key_patterns": [_without_texts(key) for key in keys]},
             "transform/scrub": {
                 "trace_statements": [
-                    {"statements": [one for one in each if "span.status.message" not in one]}
-                    for each in (group["statements"] for group in groups)
+                    {**group, "statements": [one for one in group["statements"] if text not in one]}
+                    for group in groups
                 ]
             },
         }

@@ -8,63 +8,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from af_otel_semconv import secrets
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 REDACTED = "[redacted]"
 # Characters of a span's or event's name, as the Collector cuts it, too.
 LONGEST_NAME = 1024
+_LONGEST_KEY = 1024
 
-# A key with one of these in it names a secret whatever its value, as in the Collector's
-# configuration; exception texts and stack traces quote the user's source and data.
-_SECRET_KEY = re.compile(
-    r"token|cookie|authorization|passw|secret|credential|api[-_.]?key|private[-_.]?key|[cx]srf"
-    r"|signature|(?:^|[._\-])oauth[._-](?:code|state)(?:$|[._\-])",
-    re.IGNORECASE,
-)
+# Exceptions' texts and stack traces quote the user's source and data.
 _TEXT_KEYS = frozenset({"exception.message", "exception.stacktrace"})
-# Query parameters as JupyterHub's own log scrubs them (jupyterhub.log._scrub_uri), and OAuth's;
-# also those of a URL that is a parameter itself, as in `next=`. Names are bounded, as a search that
-# goes back over a long word at each `key` in it would hold the interpreter for seconds.
-_QUERY = re.compile(
-    r"((?:^|[?&;#\s\"']|%3F|%26|%23)"
-    r"(?:[\w.\-]{0,48}(?:token|auth|key|secret|passw(?:or)?d|signature|credential|ticket)"
-    r"[\w.\-]{0,48}"
-    r"|code|state|_?xsrf|sig)(?:=|%3D))"
-    r"(?:(?!%26)[^&#\s])+",
-    re.IGNORECASE,
-)
-_SCHEME = re.compile(r"\b(bearer|token|basic)\s+[\w.~+/=\-]{8,}", re.IGNORECASE)
-# A header's line, or an entry of JSON or of a dict's text.
-_ENTRY = re.compile(
-    r"((?:token|authorization|cookie|secret|passw(?:or)?d|credentials?|(?:api|private)[_-]?key)"
-    r"[\"']?\s*:\s*[\"']?(?:(?:bearer|token|basic)\s+)?)[^\n\"',}]+",
-    re.IGNORECASE,
-)
-_USERINFO = re.compile(r"(://)[^/\s?#@]+@")
-# What is a secret by itself: JSON Web Tokens, those of forges, keys.
-_ALONE = re.compile(
-    r"\beyJ[\w\-]{8,}\.[\w\-.]+|\b(?:gh[opsu]_|github_pat_|glpat-)[\w\-]{16,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
-    re.DOTALL,
-)
+
+
+def _compile(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{each})" for each in patterns), re.IGNORECASE | re.ASCII)
+
+
+_VALUES = tuple(_compile(each) for each in secrets.VALUES)
+_HARMLESS = _compile(secrets.HARMLESS)
+_KEYS = _compile(*secrets.KEYS, *secrets.SPAN_KEYS)
+_STATE = _compile(secrets.STATE)
+_OPTION = _compile(secrets.OPTION)
 
 
 def scrub_text(text: str) -> str:
     """Return the text with every value that looks like a credential replaced."""
-    text = _ALONE.sub(REDACTED, text)
-    if " " in text:
-        text = _SCHEME.sub(rf"\1 {REDACTED}", text)
-    if ":" in text:
-        text = _USERINFO.sub(rf"\1{REDACTED}@", _ENTRY.sub(rf"\1{REDACTED}", text))
-    if "=" in text or "%3" in text:
-        text = _QUERY.sub(rf"\1{REDACTED}", text)
+    if not _HARMLESS.search(text):
+        for pattern in _VALUES:
+            text = pattern.sub(_redacted, text)
     return text
+
+
+def _redacted(found: re.Match[str]) -> str:
+    before, *after = found.groups(default="")
+    return f"{before}{REDACTED}{''.join(after)}"
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(key: str) -> bool:
+    """Return whether what has this key is a secret, whatever it looks like."""
+    return bool(_KEYS.search(key[:_LONGEST_KEY]))
 
 
 def _scrub_value(value: Any, *, texts: bool) -> Any:
@@ -75,18 +65,29 @@ def _scrub_value(value: Any, *, texts: bool) -> Any:
         clean = scrub_text(text)
         return value if clean == text else clean
     if isinstance(value, (tuple, list)):
-        return tuple(_scrub_value(item, texts=texts) for item in value)
+        return tuple(_scrub_items(value, texts=texts))
     if isinstance(value, Mapping):
         return _scrub(value, texts=texts)[0]
     return value
+
+
+def _scrub_items(items: Sequence[Any], *, texts: bool) -> Iterator[Any]:
+    """Yield a list's items; one that follows `--token` or the like is its value."""
+    follows = False
+    for item in items:
+        yield REDACTED if follows else _scrub_value(item, texts=texts)
+        follows = isinstance(item, str) and _OPTION.fullmatch(item) is not None
 
 
 def _scrub(attributes: Mapping[str, Any] | None, *, texts: bool) -> tuple[dict[str, Any], bool]:
     """Return attributes fit to leave, and whether anything was taken out."""
     clean: dict[str, Any] = {}
     for key, value in (attributes or {}).items():
-        if not _SECRET_KEY.search(key) and (texts or key not in _TEXT_KEYS):
-            clean[key] = _scrub_value(value, texts=texts)
+        if _is_secret(key) or (key in _TEXT_KEYS and not texts):
+            continue
+        if key in secrets.STATE_KEYS and not _STATE.search(str(value)):
+            continue
+        clean[key] = _scrub_value(value, texts=texts)
     return clean, clean != (attributes or {})
 
 

@@ -19,6 +19,7 @@ from distributed.utils_test import gen_cluster, inc, slowinc
 from opentelemetry import baggage, context
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
+from secret_forms import VALUES, secret
 
 GATE = threading.Event()
 
@@ -96,6 +97,18 @@ async def test_a_graph_has_a_child_per_task_prefix(c, s, a, b, telemetry):
         sum(run.attributes["dask.tasks"] for run in runs.values())
         == graph.attributes["dask.graph.tasks"]
     )
+
+
+@gen_cluster(client=True)
+async def test_no_part_of_a_secret_in_a_key_is_a_prefix(c, s, a, b, telemetry):
+    """Dask cuts keys at their last dash, and what is left may look like no credential."""
+    keys = [text % secret(1) for text in VALUES.values()]
+    cut = ["glpat-canary-0123456789abcdef0123456789abcdef", "sk-canary-canary-canary-0123456789"]
+    await c.gather([c.submit(inc, i, key=key) for i, key in enumerate([*keys, *cut])])
+
+    await telemetry.wait("compute graph", len(keys) + len(cut))
+    for span in telemetry.spans("run tasks"):
+        assert "canary" not in (text := span.to_json()), text
 
 
 @gen_cluster(client=True)

@@ -18,7 +18,7 @@ from af_otel_instrumentation.dask._queue import EXIT_TIMEOUT, LIMIT, Queue
 from af_otel_instrumentation.dask.graph import ERROR, Run
 from af_otel_instrumentation.dask.submissions import Submission, Submissions
 from af_otel_instrumentation.dask.tasks import TaskMetrics, WorkerCount
-from af_otel_semconv import attributes
+from af_otel_semconv import attributes, secrets
 from af_otel_semconv.carriers import DASK_ANNOTATION
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import Scheduler
@@ -37,7 +37,10 @@ _PASSING = frozenset({"waiting", "queued", "processing", "no-worker"})
 _MAX_WORKER_NAMES = 10_000
 # Keys may be anything; as names of spans and metrics they are to be few and short.
 _LONGEST = 100
+_SEARCHED = 4096
+_PREFIXES = 10_000
 _ADDRESS = re.compile(r"://|[?@]")
+_SECRET = re.compile("|".join(f"(?:{each})" for each in secrets.VALUES), re.IGNORECASE | re.ASCII)
 
 # The carrier that came with the graph which the scheduler takes in, within that call.
 _submitted_with: ContextVar[Mapping[str, str]] = ContextVar("af_otel_submitted_with")
@@ -236,10 +239,23 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         return self._worker_names.get(address, address)
 
 
+_names: dict[str, str] = {}  # of prefixes, as they are exported
+
+
 def _prefix(key: Any) -> str:
-    """Return Dask's prefix of a key; `other` for an address, which may hold somebody's token."""
+    """Return Dask's prefix of a key; `other` for an address or what looks like a credential.
+
+    The whole key is searched, as a prefix may be a part of a credential that looks like none.
+    """
     prefix: str = key_split(key)
-    return attributes.OTHER if len(prefix) > _LONGEST or _ADDRESS.search(prefix) else prefix
+    name = _names.get(prefix)
+    if name is None:
+        if len(_names) >= _PREFIXES:
+            _names.clear()
+        text = str(key)[:_SEARCHED]
+        odd = len(prefix) > _LONGEST or _ADDRESS.search(prefix) or _SECRET.search(text)
+        name = _names[prefix] = attributes.OTHER if odd else prefix
+    return name
 
 
 def _arrival(stimulus_id: str) -> float:
