@@ -309,6 +309,7 @@ def running_collector(
             "AF_OTEL_HEALTH": f"127.0.0.1:{health}",
             "AF_OTEL_SELF_METRICS_PORT": str(own),
             "AF_OTEL_SPANS_FILE": str(spans),
+            "AF_OTEL_QUEUE_DIR": str(directory / "queue"),
             "AF_OTEL_METRICS_FILE": str(metrics),
         }
         options = [option for config in configs for option in ("--config", str(config))]

@@ -98,6 +98,7 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
                 "AF_OTEL_OTLP_GRPC": made.address("collector-grpc"),
                 "AF_OTEL_HEALTH": made.address("collector-health"),
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
+                "AF_OTEL_QUEUE_DIR": str(made.directory("collector") / "queue"),
                 "AF_OTEL_TRACES_OTLP": f"https://{made.address(f'{store.name}-otlp')}",
                 "AF_OTEL_PROMETHEUS_WRITE": f"{made.urls['prometheus']}/api/v1/write",
                 "AF_OTEL_FACILITY": made.state.name,

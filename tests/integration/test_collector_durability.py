@@ -1,4 +1,4 @@
-"""What the Collector of a cluster has accepted is not lost: killed, stopped, or nobody there."""
+"""What a Collector has accepted is not lost: killed, stopped, or without its stores."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from gateways import ALL, NONE, running_gateway, running_store, self_metrics, st
 from otlp import new_counter, new_span
 
 from servers import (
+    ROOT,
+    running_collector,
     running_jaeger,
     running_prometheus,
     wait_for,
 )
+
+
+LOCAL = tuple(ROOT / "collector-config" / name for name in ("base.yaml", "local.yaml"))
 
 
 class Load:
@@ -72,6 +77,41 @@ def test_nothing_accepted_is_lost_when_it_is_killed(tmp_path):
 
             assert len(load.accepted) > 20
             wait_for(lambda: not load.missing(store.spans()), "every span that was accepted", 120)
+
+
+def test_nothing_accepted_by_a_local_facility_is_lost_when_it_is_killed(tmp_path):
+    """Nor is much of it sent twice: at each kill ten requests at most, which were under way."""
+    with running_store(tmp_path / "store") as store:
+        env = {"AF_OTEL_TRACES_OTLP": store.endpoint}
+        with running_collector(tmp_path / "collector", LOCAL, env) as collector:
+            with Load(collector) as load:
+                for pause in (4, 1.5, 0.2, 3, 1):
+                    time.sleep(pause)
+                    collector.kill()
+                    collector.start(60)
+                time.sleep(1)
+
+            assert len(load.accepted) > 100
+            wait_for(lambda: not load.missing(store.spans()), "every span that was accepted", 120)
+            stored = [span["span_id"] for span in store.spans()]
+            assert len(stored) - len(set(stored)) <= 5 * 10 * load.spans
+
+
+def test_nothing_accepted_by_a_local_facility_is_lost_without_its_store(tmp_path):
+    """The Collector is killed while Jaeger is away."""
+    with running_jaeger(tmp_path / "jaeger") as jaeger:
+        jaeger.kill()
+        env = {"AF_OTEL_TRACES_OTLP": jaeger.otlp_endpoint}
+        with running_collector(tmp_path / "collector", LOCAL, env) as collector:
+            with Load(collector, senders=1, spans=10) as load:
+                time.sleep(3)
+                collector.kill()
+                collector.start(60)
+                time.sleep(1)
+            jaeger.start()
+
+            assert len(load.accepted) > 10
+            wait_for(lambda: is_stored(jaeger.client, load), "every span that was accepted", 120)
 
 
 def test_what_is_kept_is_kept_when_it_is_killed(tmp_path):
