@@ -20,7 +20,6 @@ from servers import (
     wait_for,
 )
 
-
 LOCAL = tuple(ROOT / "collector-config" / name for name in ("base.yaml", "local.yaml"))
 
 
