@@ -8,8 +8,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help up test upstream parts-of-cluster cluster servers browser lint venv oldest libraries \
-	clean clean-cache
+.PHONY: help up test upstream parts-of-cluster cluster servers browser lint locks venv oldest \
+	libraries clean clean-cache
 
 help:
 	@echo 'make up [ARGS=...]     a whole facility on this machine; ARGS go to `af-otel up`'
@@ -17,7 +17,8 @@ help:
 	@echo 'make upstream          tests of the libraries we hook, plain and injected; ARGS, e.g. --help'
 	@echo 'make cluster           a Kubernetes with a JupyterHub and Dask Gateway, until Ctrl-C (root)'
 	@echo 'make servers           build what the facility runs (Collector, Jaeger, Prometheus, proxy)'
-	@echo 'make lint              ruff, mypy, import rules, spelling, licences'
+	@echo 'make lint              ruff, mypy, import rules, spelling, licences, locks'
+	@echo 'make locks             lock what is installed; ARGS=--upgrade takes the newest releases'
 	@echo 'make clean             remove .venv and all that make has left in this checkout'
 	@echo 'make clean-cache       remove built servers and toolchains: $(CACHE)'
 
@@ -56,7 +57,11 @@ lint: venv
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/typos
+	@$(BIN)/python tools/locks.py --check
 	@$(BIN)/python tools/check_licenses.py
+
+locks:
+	@tools/bootstrap.sh locks $(ARGS)
 
 venv:
 	@tools/bootstrap.sh venv

@@ -1,15 +1,16 @@
 #!/bin/sh
 # From a bare machine (git, make, Python >= 3.10) to a working .venv; instant if nothing is to do.
-#   bootstrap.sh venv              uv, .venv and what pyproject.toml asks for
+#   bootstrap.sh venv              uv, .venv and what requirements.lock says
 #   bootstrap.sh oldest            .venv-oldest: the oldest supported hosts, for the tests
+#   bootstrap.sh locks             what each environment installs, from what it asks for
 #   bootstrap.sh tests             libraries that only the tests need
 #   bootstrap.sh cluster           what a Kubernetes of one node runs its containers with
 set -eu
 cd "$(dirname "$0")/.."
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/af-otel/toolchains
 python=${PYTHON:-python3}
-uv_pin=$(grep '^uv==' tools/toolchains.txt)
-own_uv=$cache/uv-${uv_pin#uv==}/bin/uv
+uv_version=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' tools/toolchains.lock)
+own_uv=$cache/uv-$uv_version/bin/uv
 
 say() { echo "af-otel: $*" >&2; }
 
@@ -68,7 +69,7 @@ need() { # PACKAGE...
 
 # --- uv: the machine's, else the pinned one from the package index ---
 
-uv_works() { uv sync --help 2>/dev/null | grep -q -e --all-packages; }
+uv_works() { uv pip install --help 2>/dev/null | grep -q -e --build-constraints; }
 
 find_uv() {
 	if uv_works; then
@@ -81,7 +82,7 @@ find_uv() {
 		[ ! -x "$own_uv" ] || exit 0
 		new=$(mktemp -d "$cache/.unfinished-uv-XXXXXX")
 		trap 'rm -rf "$new"' EXIT
-		say "installing $uv_pin into $cache"
+		say "installing uv $uv_version into $cache"
 		install_uv "$new"
 		mv "$new" "${own_uv%/bin/uv}"
 	) 8>"$cache/.uv.lock" >&2
@@ -89,16 +90,44 @@ find_uv() {
 }
 
 install_uv() { # DIRECTORY
+	directory=$1
+	# The lines of uv alone: each but the last ends with a backslash.
+	sed -n '/^uv==/,/[^\\]$/p' tools/toolchains.lock >"$directory/uv.lock"
+	set -- install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+		-r "$directory/uv.lock"
 	if "$python" -m pip --version >/dev/null 2>&1; then
-		"$python" -m pip install -q --disable-pip-version-check --target "$1" "$uv_pin"
+		"$python" -m pip "$@" --target "$directory"
 	else
-		"$python" -m venv "$1/venv"
-		"$1/venv/bin/python" -m pip install -q --disable-pip-version-check "$uv_pin"
-		mkdir "$1/bin"
-		cp "$1/venv/bin/uv" "$1/bin/uv"
-		rm -rf "$1/venv"
+		"$python" -m venv "$directory/venv"
+		"$directory/venv/bin/python" -m pip "$@"
+		mkdir "$directory/bin"
+		cp "$directory/venv/bin/uv" "$directory/bin/uv"
+		rm -rf "$directory/venv"
 	fi
 }
+
+# --- virtual environments ---
+
+# What a person has added stays. Not told: each of the 200 packages at the end.
+install_locked() { # VENV LOCK PROJECT...
+	venv=$PWD/$1
+	locked=$PWD/$2
+	shift 2
+	for project in "$@"; do
+		shift
+		set -- "$@" --editable "$PWD/$project"
+	done
+	{
+		code=0
+		uv_install --compile-bytecode --require-hashes --only-binary :all: -r "$locked" &&
+			uv_install --no-deps --build-constraints "$PWD/tools/build.lock" "$@" || code=$?
+		echo "$code" >.make/code
+	} 2>&1 | grep -v '^ [-+~] ' >&2 || true
+	return "$(cat .make/code)"
+}
+
+# In another directory: here, uv would add the constraints of pyproject.toml.
+uv_install() { "$uv" --directory / pip install --python "$venv/bin/python" "$@"; }
 
 # --- .venv ---
 
@@ -106,7 +135,8 @@ install_uv() { # DIRECTORY
 fingerprint() {
 	{
 		pwd
-		cat pyproject.toml instrumentations/*/pyproject.toml tools/toolchains.txt tools/bootstrap.sh
+		cat pyproject.toml instrumentations/*/pyproject.toml requirements.lock tools/build.lock \
+			tools/toolchains.lock tools/bootstrap.sh
 	} | sha256sum
 }
 
@@ -133,20 +163,20 @@ make_venv() {
 	check_python
 	uv=$(find_uv)
 	ln -sfn "$uv" .make/uv
-	say 'installing Python packages into .venv'
-	unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
-	# Inexact: what a person has added to .venv stays. Not told: each of the 200 packages at the end.
-	# Its own path, not a version manager's shim: for that uv would make a new .venv each time.
+	"$python" tools/locks.py --check requirements.lock tools/build.lock || exit 1
+	# Its own path, not a version manager's shim, which may stand for another Python tomorrow.
 	real=$("$python" -c 'import sys; print(sys.executable)')
-	{
-		code=0
-		"$uv" sync --all-packages --compile-bytecode --inexact --no-python-downloads \
-			--python "$real" 2>&1 || code=$?
-		echo "$code" >.make/code
-	} | grep -v '^ [-+~] ' >&2 || true
-	[ "$(cat .make/code)" = 0 ] || fail 'The Python packages could not be installed' \
-		"\`uv sync\` in $(pwd); its words are above" \
-		'run it again if it was the network; `make clean` starts from nothing'
+	unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
+	# Scripts name the directory, so a moved checkout needs a new environment.
+	if [ "$(cat .make/interpreter 2>/dev/null)" != "$real $(pwd)" ] || ! .venv/bin/python -c ''; then
+		"$uv" venv -q --clear --no-python-downloads --python "$real" .venv
+		echo "$real $(pwd)" >.make/interpreter
+	fi
+	say 'installing Python packages into .venv'
+	install_locked .venv requirements.lock . instrumentations/* ||
+		fail 'The Python packages could not be installed' \
+			"\`uv pip install\` in $(pwd); its words are above" \
+			'run it again if it was the network; `make clean` starts from nothing'
 	fingerprint >.make/venv
 }
 
@@ -163,23 +193,38 @@ make_oldest() {
 	mkdir -p .make
 	exec 9>.make/lock
 	flock 9
-	want=$(cat tests/oldest.txt instrumentations/*/pyproject.toml | sha256sum)
+	want=$(cat tests/oldest.lock tools/build.lock instrumentations/*/pyproject.toml | sha256sum)
 	[ "$(cat .make/oldest 2>/dev/null)" != "$want" ] || [ ! -x .venv-oldest/bin/python ] || return 0
+	"$python" tools/locks.py --check tests/oldest.lock || exit 1
 	say 'installing the oldest supported hosts into .venv-oldest'
 	uv=$(find_uv)
-	rm -rf .venv-oldest
-	"$uv" venv -q --no-python-downloads --python "$(oldest_python)" .venv-oldest
-	# Without pyproject.toml, whose pins are the newest.
-	"$uv" pip install -q --no-config --compile-bytecode --python .venv-oldest/bin/python \
-		-r tests/oldest.txt ||
-		fail 'The oldest supported hosts could not be installed' '`tests/oldest.txt`' \
+	"$uv" venv -q --clear --no-python-downloads --python "$(oldest_python)" .venv-oldest
+	set --
+	for name in semconv jupyterhub jupyter-server ipykernel dask; do
+		set -- "$@" "instrumentations/$name"
+	done
+	install_locked .venv-oldest tests/oldest.lock "$@" ||
+		fail 'The oldest supported hosts could not be installed' '`tests/oldest.lock`' \
 			'run it again if it was the network'
 	echo "$want" >.make/oldest
+}
+
+make_locks() {
+	mkdir -p .make
+	check_python
+	uv=$(find_uv)
+	ln -sfn "$uv" .make/uv
+	"$python" tools/locks.py "$@"
 }
 
 case ${1:-} in
 oldest)
 	make_oldest
+	;;
+locks)
+	shift
+	need $(missing_for_venv)
+	make_locks "$@"
 	;;
 venv)
 	is_made && exit
@@ -194,7 +239,7 @@ cluster)
 	need $(missing_for_cluster)
 	;;
 *)
-	sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -6,40 +6,32 @@ import hashlib
 import inspect
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from af_otel.errors import AfOtelError
 from af_otel.local import servers
 from cluster.images import PATH, Layer, digest_of
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 sys.path.append(str(ROOT / "tools"))
 
 from building.lock import exclusive  # noqa: E402
 from building.unfinished import unfinished  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
 SUITE = "bookworm"  # its Python is 3.11
-MIRROR = "http://deb.debian.org/debian"  # where apt has none of Debian's
 PACKAGES = ("python3", "python3-venv", "ca-certificates", "libstdc++6", "libatomic1", "iptables")
 UNNEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists")
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 PYTHON = "/opt/venv/bin/python"
-HUB = (
-    "jupyterhub",
-    "jupyterhub-kubespawner>=7.1,<8",
-    "jupyterhub-idle-culler",
-    "dask-gateway-server[kubernetes]>=2025.4",
-    "pycurl",
-)
-OLD_API = "opentelemetry-api==1.19.0"
-USER = ("jupyterhub", "jupyterlab", "ipykernel", "distributed", "dask[array]", "dask-gateway")
+INSTALL = "uv pip install -q --require-hashes --only-binary :all: -r /requirements.lock"
 
 # As uid 1000, which is also whose home it is, as in the images of Zero to JupyterHub.
 ACCOUNT = """
@@ -67,12 +59,12 @@ def base() -> Layer:
 
 def hub() -> Layer:
     """A virtual environment at /opt/venv with what a hub needs, to lie upon the base."""
-    return _venv("hub", HUB)
+    return _venv("hub")
 
 
 def user() -> Layer:
     """A virtual environment at /opt/venv with what a user's server and Dask need."""
-    return _venv("user", USER)
+    return _venv("user")
 
 
 def proxy() -> Layer:
@@ -94,17 +86,14 @@ def image(name: str) -> tuple[list[Layer], dict[str, Any]]:
 
 def other_telemetry() -> Layer:
     """At /srv/site, for an image's own PYTHONPATH: an API of OpenTelemetry older than ours."""
-    install = f"uv pip install -q --python /usr/bin/python3 --target /srv/site '{OLD_API}'"
+    install = f"{INSTALL} --python /usr/bin/python3 --target /srv/site"
     return _made_in_base("other-telemetry", install, "srv")
 
 
-def _venv(name: str, requirements: Sequence[str]) -> Layer:
-    pins = "\n".join(sorted(_pins()))
-    wanted = " ".join(f"'{requirement}'" for requirement in requirements)
+def _venv(name: str) -> Layer:
     install = (
-        f"echo {shlex.quote(pins)} > /pins.txt && "
         "uv venv -q --python /usr/bin/python3 /opt/venv && "
-        f"uv pip install -q --compile-bytecode --python {PYTHON} --constraint /pins.txt {wanted}"
+        f"{INSTALL} --compile-bytecode --python {PYTHON}"
     )
     return _made_in_base(name, install, "opt")
 
@@ -163,32 +152,45 @@ def _make_base(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """The one that apt is set to, if it is Debian's."""
-    if shutil.which("apt-get") is None:
-        return MIRROR
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT) $(LABEL)"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    found = re.search(r"^(\S+?)/? \S+ main Debian$", listed, re.MULTILINE)
-    return found.group(1) if found else MIRROR
+    """Return the mirror of Debian that apt is configured with.
+
+    Raises
+    ------
+    AfOtelError
+        apt has no source of Debian's own packages.
+    """
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(LABEL)"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found = "`apt-get indextargets` lists none"
+    except (OSError, subprocess.CalledProcessError) as error:
+        listed, found = "", str(error)
+    match = re.search(r"^(\S+?)/? main Debian$", listed, re.MULTILINE)
+    if match is None:
+        raise AfOtelError(
+            "apt has no mirror of Debian, which the images of the tests are made of",
+            where=found,
+            hint="add one to `/etc/apt/sources.list.d`, run `apt-get update`, then this again",
+        )
+    return match[1]
 
 
 def _made_in_base(name: str, command: str, keep: str) -> Layer:
-    """What a shell command, run in the base, leaves in its directory `keep`."""
+    """What a shell command, run in the base beside the layer's lock, leaves in `keep`."""
+    lock = HERE / f"{name}.lock"
     return _made(
         name,
-        lambda tree: _run_in_base(tree, command, keep),
+        lambda tree: _run_in_base(tree, lock, command, keep),
         command,
+        lock.read_bytes(),
         keep,
         base().digest,
         IN_TREE,
     )
 
 
-def _run_in_base(tree: Path, command: str, keep: str) -> None:
+def _run_in_base(tree: Path, lock: Path, command: str, keep: str) -> None:
+    shutil.copyfile(lock, tree / "requirements.lock")
     merged, work = tree.parent / "merged", tree.parent / "work"
     merged.mkdir()
     work.mkdir()
@@ -228,13 +230,6 @@ def _uv() -> tuple[str, str]:
     ).stdout.strip()
     Path(cache).mkdir(parents=True, exist_ok=True)
     return program, cache
-
-
-def _pins() -> Iterator[str]:
-    """Those of `pyproject.toml`, so that images have what the tests on this machine have."""
-    text = (ROOT / "pyproject.toml").read_text()
-    block = text.partition("constraint-dependencies = [")[2].partition("]")[0]
-    yield from re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE)
 
 
 def _copy_proxy(program: Path, tree: Path) -> None:

@@ -266,10 +266,10 @@ def test_a_python_package_needs_a_permissive_licence(root, errors, fields, probl
 
 
 def test_packages_that_a_developer_added_are_ignored(root, errors):
-    """Packages in .venv that are not in uv's lock file are not the repository's."""
+    """Packages in .venv that are not in the lock are not the repository's."""
     install(root, "debugger", "License-Expression: GPL-3.0-only")
     assert len(errors()) == 1
-    write(root / "uv.lock", '[[package]]\nname = "other"\nversion = "1.0"\n')
+    write(root / "requirements.lock", "other==1.0 \\\n    --hash=sha256:00\n")
     assert errors() == []
 
 

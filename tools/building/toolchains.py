@@ -6,18 +6,19 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel.local import servers
-from building import commands, lock, own_caches, space
+from building import commands, lock, own_caches, requirements, space
 from building.unfinished import unfinished
 
 if TYPE_CHECKING:
     from building.progress import Progress
 
-PINS = servers.CHECKOUT / "tools" / "toolchains.txt"
+LOCK = servers.CHECKOUT / "tools" / "toolchains.lock"
 NODE_MAJOR = 20  # what configurable-http-proxy 5 asks for
 SIZE_GB = 0.6
 
@@ -96,20 +97,23 @@ def node(progress: Progress) -> Node:
 
 
 def _wheel(name: str, progress: Progress) -> Path:
-    """Install one pinned wheel into a directory of its own, once."""
-    pin = next(line for line in PINS.read_text().splitlines() if line.startswith(f"{name}=="))
+    """Install one locked wheel into a directory of its own, once."""
+    version = next(version for locked, version in requirements.entries(LOCK) if locked == name)
     root = servers.cache().parent / "toolchains"
-    directory = root / pin.replace("==", "-")
+    directory = root / f"{name}-{version}"
     if directory.is_dir():
         return directory
     with lock.exclusive(root / f".{name}.lock", progress.say):
         if directory.is_dir():
             return directory
-        space.require({root: SIZE_GB}, f"for `{pin}`")
-        progress.phase(f"installing {pin} from the package index")
-        with unfinished(directory) as building:
+        space.require({root: SIZE_GB}, f"for `{name}` {version}")
+        progress.phase(f"installing {name} {version} from the package index")
+        with unfinished(directory) as building, tempfile.TemporaryDirectory() as scratch:
+            locked = Path(scratch) / "requirements.txt"
+            locked.write_text(requirements.only(LOCK, [name]), encoding="utf-8")
+            options = ["--target", str(building), "--no-deps", "--only-binary", ":all:"]
             commands.run(
-                [*_installer(), "--target", str(building), "--no-deps", pin],
+                [*_installer(), *options, "--require-hashes", "-r", str(locked)],
                 cwd=root,
                 env=dict(os.environ),
                 log=root / f"{name}.log",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -15,23 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from license_expression import ExpressionError
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from af_otel.errors import AfOtelError
 from af_otel.local import servers
+from building import requirements
 from licenses import cache
 from licenses.policy import SPDX, Package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from licenses.policy import Policy
 
+LOCK = "requirements.lock"
 VENVS = {".venv": "pyproject.toml", ".venv-oldest": "tests/oldest.txt"}
-IMAGES = "tests/cluster/recipes.py"
+# Locks of what is installed elsewhere than in those.
 IMAGES_PYTHON = "3.11"  # the images' Debian has it
-TOOLCHAINS = "tools/toolchains.txt"
+OTHERS = ("tests/cluster/*.lock", "tests/environments/*.lock", "tools/build.lock")
+TOOLCHAINS = "tools/toolchains.lock"
 
 
 @dataclass(frozen=True)
@@ -80,21 +79,22 @@ def packages(root: Path, policy: Policy, *, download: bool) -> Iterator[Package]
         Also download the toolchains that this machine does not use, for their metadata.
     """
     installed_keys = set()
-    locked = _locked_names(root)
+    locked = requirements.names(root / LOCK) if (root / LOCK).is_file() else frozenset()
     for venv, file in VENVS.items():
         for directory in sorted(root.glob(f"{venv}/lib/python*/site-packages")):
             for distribution in installed(directory):
-                # `uv sync --inexact` keeps packages that a developer added, or that were removed
-                # from pyproject.toml.
+                # `.venv` keeps packages that a developer added, or that were removed from
+                # pyproject.toml.
                 if venv == ".venv" and locked and distribution.key[0] not in locked:
                     continue
                 installed_keys.add(distribution.key)
                 yield distribution.package(policy, file)
-    if (root / IMAGES).is_file():
-        for distribution in _in_images(root, installed_keys):
-            yield distribution.package(policy, IMAGES)
+    for lock in sorted(file for pattern in OTHERS for file in root.glob(pattern)):
+        missing = requirements.entries(lock).keys() - installed_keys
+        for distribution in _cached(lock, sorted(missing)):
+            yield distribution.package(policy, str(lock.relative_to(root)))
     if (root / TOOLCHAINS).is_file():
-        for distribution in _toolchains(root, download=download):
+        for distribution in _toolchains(root / TOOLCHAINS, download=download):
             yield distribution.package(policy, TOOLCHAINS)
 
 
@@ -119,13 +119,6 @@ def _first(fields: metadata.PackageMetadata, name: str) -> str:
     return next(iter(fields.get_all(name, [])), "")
 
 
-def _locked_names(root: Path) -> frozenset[str]:
-    """Return the names in uv's lock file: everything that pyproject.toml leads to."""
-    lock = root / "uv.lock"
-    text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-    return frozenset(re.findall(r'^name = "(.+)"$', text, re.MULTILINE))
-
-
 def _spdx(text: str, policy: Policy) -> str:
     """Return the SPDX expression for the value of an older field, or the value if unknown."""
     if text.lower() in policy.names_by_lowercase:
@@ -136,73 +129,45 @@ def _spdx(text: str, policy: Policy) -> str:
         return text
 
 
-def _in_images(root: Path, installed_keys: set[tuple[str, str]]) -> list[Distribution]:
-    """Return the distributions that only the test images install."""
-    sys.path.append(str(root / "tests"))
-    recipes = importlib.import_module("cluster.recipes")
-    pyproject = (root / "pyproject.toml").read_text(encoding="utf-8")
-
-    def look_up() -> list[Distribution]:
-        # uv applies the constraints of pyproject.toml, except for the deliberately old API.
-        pins = {
-            *_resolve(root, recipes.HUB),
-            *_resolve(root, recipes.USER),
-            *_resolve(root, [recipes.OLD_API], "--no-config"),
-        }
-        return _fetch(sorted(pin for pin in pins if _key(pin) not in installed_keys))
-
-    inputs = (recipes.HUB, recipes.USER, recipes.OLD_API, pyproject, sorted(installed_keys))
-    return _cached("images", inputs, look_up)
-
-
-def _toolchains(root: Path, *, download: bool) -> Iterator[Distribution]:
-    """Yield the pinned toolchains that are installed, or all of them with `download`."""
-    lines = (root / TOOLCHAINS).read_text(encoding="utf-8").splitlines()
+def _toolchains(lock: Path, *, download: bool) -> Iterator[Distribution]:
+    """Yield the locked toolchains that are installed, or all of them with `download`."""
     missing = []
-    for pin in (line for line in lines if "==" in line):
-        directory = servers.cache().parent / "toolchains" / pin.replace("==", "-")
+    for name, version in requirements.entries(lock):
+        directory = servers.cache().parent / "toolchains" / f"{name}-{version}"
         distributions = list(installed(directory))
         yield from distributions
         if not distributions:
-            missing.append(pin)
+            missing.append((name, version))
     if missing and download:
-        yield from _cached("toolchains", missing, lambda: _fetch(missing))
+        yield from _cached(lock, missing)
 
 
-def _key(pin: str) -> tuple[str, str]:
-    requirement = Requirement(pin)
-    return canonicalize_name(requirement.name), str(requirement.specifier).removeprefix("==")
+def _fetch(lock: Path, keys: Iterable[tuple[str, str]]) -> list[Distribution]:
+    """Install entries of a lock without dependencies into a temporary directory; read them there.
 
-
-def _resolve(root: Path, requirements: Sequence[str], *options: str) -> list[str]:
-    """Resolve requirements to `name==version` lines."""
-    arguments = [
-        *("pip", "compile", "--quiet", "--no-header", "--no-annotate", *options),
-        *("--no-python-downloads", "--python-version", IMAGES_PYTHON, "-"),
-    ]
-    return _uv(arguments, cwd=root, stdin="\n".join(requirements)).splitlines()
-
-
-def _fetch(pins: Sequence[str]) -> list[Distribution]:
-    """Install packages without their dependencies into a temporary directory; read them there."""
-    if not pins:
-        return []
-    with tempfile.TemporaryDirectory(dir=cache.directory()) as target:
+    Entries for other systems and Pythons than that of the test images are skipped.
+    """
+    with tempfile.TemporaryDirectory(dir=cache.directory()) as scratch:
+        target = Path(scratch) / "target"
+        file = Path(scratch) / "requirements.txt"
+        entries = requirements.entries(lock)
+        file.write_text("".join(entries[key] for key in keys), encoding="utf-8")
         arguments = [
-            *("pip", "install", "--quiet", "--no-config", "--no-deps", "--target", target),
-            *("--no-python-downloads", "--python-version", IMAGES_PYTHON, *pins),
+            *("pip", "install", "--quiet", "--no-deps", "--target", str(target)),
+            *("--require-hashes", "--only-binary", ":all:", "-r", str(file)),
+            *("--no-python-downloads", "--python-version", IMAGES_PYTHON),
         ]
-        _uv(arguments, cwd=Path(target))
-        return list(installed(Path(target)))
+        _uv(arguments, cwd=Path(scratch))
+        return list(installed(target))
 
 
-def _uv(arguments: Sequence[str], *, cwd: Path, stdin: str = "") -> str:
+def _uv(arguments: Sequence[str], *, cwd: Path) -> None:
     own = servers.CHECKOUT / ".make" / "uv"
     program = str(own) if own.exists() else shutil.which("uv")
     if program is None:
         raise AfOtelError("uv not found", where="`.make/uv` and `PATH`", hint="run `make venv`")
     result = subprocess.run(
-        [program, *arguments], cwd=cwd, input=stdin, capture_output=True, text=True, check=False
+        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
     if result.returncode:
         raise AfOtelError(
@@ -210,16 +175,14 @@ def _uv(arguments: Sequence[str], *, cwd: Path, stdin: str = "") -> str:
             where=result.stderr.strip(),
             hint="if it is a network problem, run it again",
         )
-    return result.stdout
 
 
-def _cached(
-    name: str, inputs: object, look_up: Callable[[], list[Distribution]]
-) -> list[Distribution]:
-    """Return the cached result of `look_up` if the inputs are unchanged."""
-    key = hashlib.sha256(repr(inputs).encode()).hexdigest()
-    stored = cache.read(name)
+def _cached(lock: Path, keys: Iterable[tuple[str, str]]) -> list[Distribution]:
+    """Return the distributions of some entries of a lock, downloaded if they have changed."""
+    texts = requirements.entries(lock)
+    key = hashlib.sha256("".join(texts[each] for each in keys).encode()).hexdigest()
+    stored = cache.read(lock.stem)
     if stored is None or stored["key"] != key:
-        stored = {"key": key, "distributions": [asdict(item) for item in look_up()]}
-        cache.write(name, stored)
+        stored = {"key": key, "distributions": [asdict(item) for item in _fetch(lock, keys)]}
+        cache.write(lock.stem, stored)
     return [Distribution(**fields) for fields in stored["distributions"]]
