@@ -70,6 +70,8 @@ def test_the_same_facility_makes_the_same_policy():
         ("ghcr.io/o/n", "ghcr.io/o/n:1", True),
         ("ghcr.io/o/n", "ghcr.io/o/n@sha256:00", True),
         ("ghcr.io/o/n", "ghcr.io/o/n:1@sha256:00", True),
+        ("ghcr.io/o/n:1", "ghcr.io/o/n:1@sha256:00", True),
+        ("ghcr.io/o/n:1", "ghcr.io/o/n:10@sha256:00", False),
         ("ghcr.io/o/n", "ghcr.io/o/n2:1", False),
         ("ghcr.io/o/n", "ghcr.io/o/n/m:1", False),
         ("ghcr.io/o/n", "mirror/ghcr.io/o/n:1", False),

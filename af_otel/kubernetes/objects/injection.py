@@ -156,11 +156,14 @@ def excludes(facility: Facility, image: str) -> bool:
 
 
 def _regex(pattern: str) -> str:
-    """Return an image pattern as a regular expression; without tag or digest it means any."""
-    wanted = ".*".join(re.escape(part) for part in pattern.split("*"))
-    tail = pattern.rpartition("/")[2]
-    any_tag = "" if ":" in tail or "@" in tail else "(:[^/]*)?(@.*)?"
-    return f"^{wanted}{any_tag}$"
+    """Return an image pattern as a regular expression.
+
+    Without a tag it matches all tags, and without a digest all digests.
+    """
+    required = ".*".join(re.escape(part) for part in pattern.split("*"))
+    _, _, last = pattern.rpartition("/")
+    any_tag = "" if ":" in last else "(:[^/@]*)?"
+    return f"^{required}$" if "@" in last else f"^{required}{any_tag}(@.*)?$"
 
 
 def _items(field: str) -> str:
