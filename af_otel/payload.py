@@ -56,7 +56,7 @@ def publish(target: Path) -> Path:
     elif target.exists() and not _is_payload(target):
         raise _no_payload(target)
     parts = files()
-    directory = target.with_name(f"{target.name}.{_digest(parts)}")
+    directory = target.with_name(f"{target.name}.{digest(parts)}")
     try:
         if not directory.exists():
             _write(directory, parts)
@@ -133,11 +133,12 @@ def _write(target: Path, parts: Mapping[str, bytes]) -> None:
         fresh.rename(target)
 
 
-def _digest(parts: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
+def digest(parts: Mapping[str, bytes]) -> str:
+    """Return the hash of a payload's files that its directory is named by."""
+    found = hashlib.sha256()
     for name, content in parts.items():
-        digest.update(name.encode() + b"\0" + content)
-    return digest.hexdigest()[:12]
+        found.update(name.encode() + b"\0" + content)
+    return found.hexdigest()[:12]
 
 
 def archive() -> bytes:
@@ -192,7 +193,7 @@ def cached() -> Path:
 
     It lies in the user's cache by the hash of its content, so that two versions do not meet.
     """
-    tag = f"{_digest(files())}-{sys.implementation.cache_tag}"
+    tag = f"{digest(files())}-{sys.implementation.cache_tag}"
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = home / "af-otel" / "payload" / tag
     if not _is_payload(target):

@@ -64,11 +64,12 @@ _SEMCONV_KEPT = (
     "opentelemetry/semconv/_incubating/metrics/otel_metrics.py",
 )
 
+_SELF = "af-otel"
 # Distribution, package, and the modules of it that a traced process loads (all where there are
 # none).
 _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("af-otel", "af_otel", ("__init__.py", "py.typed", "metrics")),
-    ("af-otel", "af_otel.runtime", ()),
+    (_SELF, "af_otel", ("__init__.py", "py.typed", "metrics")),
+    (_SELF, "af_otel.runtime", ()),
     ("af-otel-semconv", "af_otel_semconv", ()),
     ("af-otel-instrumentation-jupyterhub", "af_otel_instrumentation.jupyterhub", ()),
     ("af-otel-instrumentation-jupyter-server", "af_otel_instrumentation.jupyter_server", ()),
@@ -88,20 +89,31 @@ def files() -> dict[str, bytes]:
     AfOtelError
         A part of the payload is not installed.
     """
-    found = dict(_heads())
-    modules: dict[str, bytes] = {}
+    return {path: content for path, (_, content) in parts().items()}
+
+
+def parts() -> dict[str, tuple[str, bytes]]:
+    """Return the payload's files by their path, each with the distribution that it is from.
+
+    Raises
+    ------
+    AfOtelError
+        A part of the payload is not installed.
+    """
+    modules: dict[str, tuple[str, bytes]] = {}
     for name in _THIRD_PARTY:
-        modules.update(_third_party(name))
+        modules.update((path, (name, content)) for path, content in _third_party(name))
     for name, package, kept in _OURS:
-        modules.update(_ours(name, package, kept))
-    modules.update(_substitutes())
+        modules.update((path, (name, content)) for path, content in _ours(name, package, kept))
+    modules.update((path, (_SELF, content)) for path, content in _substitutes())
     # Namespace packages become ordinary ones, which are faster to import.
     for folder in {str(parent) for path in modules for parent in PurePosixPath(path).parents}:
         if folder.startswith(PRIVATE):
-            modules.setdefault(f"{folder}/__init__.py", b"")
-    for path, content in modules.items():
+            modules.setdefault(f"{folder}/__init__.py", (_SELF, b""))
+    found = {path: (_SELF, content) for path, content in _heads()}
+    for path, (name, content) in modules.items():
         moved = rewrite(content.decode(), path).encode() if path.endswith(".py") else content
-        found[f"{LIB}/{path}"] = moved
+        found[f"{LIB}/{path}"] = name, moved
     return dict(sorted(found.items()))
 
 

@@ -20,6 +20,7 @@ from af_otel.cli.logs import logs
 from af_otel.cli.overlay import overlay
 from af_otel.cli.payload import payload
 from af_otel.cli.run import run
+from af_otel.cli.sbom import sbom
 from af_otel.cli.status import status
 from af_otel.cli.trace import trace
 from af_otel.cli.uninstall import uninstall
@@ -75,6 +76,7 @@ app.command(rich_help_panel=_INJECT, context_settings={"ignore_unknown_options":
 app.command(rich_help_panel=_INJECT)(env)
 app.command(rich_help_panel=_INJECT)(payload)
 app.command(rich_help_panel=_INJECT)(overlay)
+app.add_typer(sbom, name="sbom", rich_help_panel=_INJECT)
 
 
 def main() -> None:
