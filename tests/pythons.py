@@ -17,6 +17,9 @@ OLDEST = Path(__file__).parents[1] / ".venv-oldest" / "bin" / "python"
 # As `make` has found or installed it.
 UV = Path(__file__).parents[1] / ".make" / "uv"
 
+# Locks of environments that tests make; `make locks` writes them.
+ENVIRONMENTS = Path(__file__).parent / "environments"
+
 TRACED = ("3.10", "3.11", "3.12", "3.13", "3.14")
 UNTOUCHED = ("2.7", "3.6", "3.7", "3.8", "3.9")
 
@@ -39,13 +42,14 @@ def installed() -> dict[str, str]:
     return found
 
 
-def venv(python: str, directory: Path, *requirements: str) -> str:
-    """Make a virtual environment with some distributions and return its interpreter."""
+def venv(python: str, directory: Path, environment: str) -> str:
+    """Make a virtual environment as a lock in `environments` says; return its interpreter."""
     uv = str(UV) if UV.exists() else "uv"
     subprocess.run([uv, "venv", "-q", "-p", python, directory], check=True)
     interpreter = str(directory / "bin" / "python")
-    subprocess.run(
-        [uv, "pip", "install", "-q", "--no-config", "--python", interpreter, *requirements],
-        check=True,
-    )
+    lock = ENVIRONMENTS / f"{environment}.lock"
+    # In another directory: here, uv would add the constraints of pyproject.toml.
+    command = [uv, "--directory", "/", "pip", "install", "-q", "--python", interpreter]
+    command += ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+    subprocess.run(command, check=True)
     return interpreter

@@ -152,6 +152,10 @@ LOCKS = (
     Lock("tests/cluster/hub.lock", ("tests/cluster/hub.txt",), "3.11", pinned=True),
     Lock("tests/cluster/user.lock", ("tests/cluster/user.txt",), "3.11", pinned=True),
     Lock("tests/cluster/other-telemetry.lock", ("tests/cluster/other-telemetry.txt",), "3.11"),
+    *(
+        Lock(f"tests/environments/{file.stem}.lock", (f"tests/environments/{file.name}",))
+        for file in sorted((ROOT / "tests" / "environments").glob("*.txt"))
+    ),
 )
 
 

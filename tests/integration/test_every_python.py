@@ -80,7 +80,7 @@ def test_a_payload_traces_a_dask_script(python, form, payload, collector, tmp_pa
 
 def test_an_image_with_an_old_opentelemetry_is_traced(payload, collector, tmp_path):
     """Its packages and ours do not meet, and what it records is exported."""
-    old = venv(HOSTS, tmp_path / "venv", "distributed", "opentelemetry-api==1.20.0")
+    old = venv(HOSTS, tmp_path / "venv", "distributed-old-api")
     script = tmp_path / "analysis.py"
     script.write_text(
         "from opentelemetry import trace\ntracer = trace.get_tracer('theirs')"

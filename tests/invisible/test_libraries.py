@@ -8,8 +8,6 @@ import pytest
 from comparing import run_cells
 from pythons import HOSTS, venv
 
-LIBRARIES = ("ipykernel", "opentelemetry-api", "joblib", "ray")
-
 # At module level, as users write it; the functions below mention it.
 TRACER = """
 import os, sys, threading, warnings
@@ -55,7 +53,7 @@ CELLS = {
 def python(tmp_path_factory):
     """A Python with the libraries, and with OpenTelemetry's API alone."""
     directory = tmp_path_factory.mktemp("libraries") / "venv"
-    return venv(HOSTS, directory, *LIBRARIES)
+    return venv(HOSTS, directory, "libraries")
 
 
 @pytest.mark.parametrize("library", CELLS)
