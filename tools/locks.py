@@ -56,6 +56,8 @@ class Lock:
         The oldest Python that it is installed on. It holds for all newer ones, too.
     pinned
         Whether the constraints of the repository's pyproject.toml apply.
+    constraints
+        Locks whose versions are taken for what is in both.
     options
         More options of `uv pip compile`.
     """
@@ -64,12 +66,13 @@ class Lock:
     inputs: tuple[str, ...]
     python: str = "3.10"
     pinned: bool = False
+    constraints: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
     def digest(self, body: str, root: Path = ROOT) -> str:
         """Return the SHA-256 of the inputs and of the lock's requirements."""
         digest = hashlib.sha256(body.encode())
-        for name in self.inputs:
+        for name in (*self.inputs, *self.constraints):
             chosen = REQUIREMENTS if name.endswith(".toml") else None
             digest.update(_content(root / name, chosen))
         if self.pinned:
@@ -103,6 +106,7 @@ class Lock:
                 # uv reads the constraints of the pyproject.toml around its directory.
                 *("--directory", str(ROOT if self.pinned else Path(scratch))),
                 *(f"--no-emit-package={name}" for name in OURS),
+                *(f"--constraints={ROOT / name}" for name in self.constraints),
                 *self.options,
                 *(("--upgrade",) if upgrade else ()),
                 *("--output-file", str(output)),
@@ -152,6 +156,15 @@ LOCKS = (
     Lock("tests/cluster/hub.lock", ("tests/cluster/hub.txt",), "3.11", pinned=True),
     Lock("tests/cluster/user.lock", ("tests/cluster/user.txt",), "3.11", pinned=True),
     Lock("tests/cluster/other-telemetry.lock", ("tests/cluster/other-telemetry.txt",), "3.11"),
+    Lock("tools/upstream/sources.lock", ("tools/upstream/sources.txt",)),
+    *(
+        Lock(
+            f"tools/upstream/{library}.lock",
+            (f"tools/upstream/{library}.txt",),
+            constraints=("requirements.lock",),
+        )
+        for library in ("ipykernel", "jupyter_server", "jupyterhub", "distributed")
+    ),
     *(
         Lock(f"tests/environments/{file.stem}.lock", (f"tests/environments/{file.name}",))
         for file in sorted((ROOT / "tests" / "environments").glob("*.txt"))

@@ -128,7 +128,7 @@ def _compare(
 ) -> Comparison:
     source = sources.get(suite, version, tools, progress)
     progress.phase("installing")
-    environment = environments.make(suite, version, source, directory, tools)
+    environment = environments.make(suite, version, source, directory, tools, progress)
     with receiving() as receiver:
         runner = running.Runner(
             suite, environment, directory, tools, running.injection(receiver.endpoint), progress

@@ -85,6 +85,17 @@ def test_a_change_makes_a_lock_stale(checkout, file, old, new, expected):
     assert stale(checkout) == expected
 
 
+def test_an_upgrade_of_a_host_makes_the_locks_of_its_own_tests_stale(checkout):
+    """They are to have the versions of the environment that the suites are compared in."""
+    file = checkout / "requirements.lock"
+    file.write_text(file.read_text().replace("ipykernel==", "ipykernel==1", 1))
+    libraries = ("ipykernel", "jupyter_server", "jupyterhub", "distributed")
+    assert stale(checkout) == [
+        "requirements.lock",
+        *(f"tools/upstream/{library}.lock" for library in libraries),
+    ]
+
+
 @pytest.mark.parametrize("lock", locks.LOCKS, ids=lambda lock: lock.path)
 def test_locks_have_hashes_and_no_host(lock):
     """Each line belongs to an entry with hashes; URLs and options are not among them."""

@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 
 LOCK = "requirements.lock"
 VENVS = {".venv": "pyproject.toml", ".venv-oldest": "tests/oldest.txt"}
-# Locks of what is installed elsewhere than in those.
 IMAGES_PYTHON = "3.11"  # the images' Debian has it
-OTHERS = ("tests/cluster/*.lock", "tests/environments/*.lock", "tools/build.lock")
+# Locks of what is installed elsewhere than in those.
+OTHERS = (
+    "tools/upstream/*.lock",
+    "tests/cluster/*.lock",
+    "tests/environments/*.lock",
+    "tools/build.lock",
+)
 TOOLCHAINS = "tools/toolchains.lock"
 
 
@@ -181,8 +186,9 @@ def _cached(lock: Path, keys: Iterable[tuple[str, str]]) -> list[Distribution]:
     """Return the distributions of some entries of a lock, downloaded if they have changed."""
     texts = requirements.entries(lock)
     key = hashlib.sha256("".join(texts[each] for each in keys).encode()).hexdigest()
-    stored = cache.read(lock.stem)
+    name = f"{lock.parent.name}-{lock.stem}"
+    stored = cache.read(name)
     if stored is None or stored["key"] != key:
         stored = {"key": key, "distributions": [asdict(item) for item in _fetch(lock, keys)]}
-        cache.write(lock.stem, stored)
+        cache.write(name, stored)
     return [Distribution(**fields) for fields in stored["distributions"]]

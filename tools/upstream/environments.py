@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
 from af_otel.local import servers
-from building import commands
+from building import commands, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from building.progress import Progress
     from upstream.suites import Suite
 
 
@@ -121,7 +122,9 @@ class Environment:
     script: Path
 
 
-def make(suite: Suite, version: str, source: Path, directory: Path, tools: Tools) -> Environment:
+def make(
+    suite: Suite, version: str, source: Path, directory: Path, tools: Tools, progress: Progress
+) -> Environment:
     """Make an environment for a suite below `directory`.
 
     Every distribution has the version that the hosts' environment has, except the library and its
@@ -133,11 +136,14 @@ def make(suite: Suite, version: str, source: Path, directory: Path, tools: Tools
     constraints.write_text("".join(f"{name}=={at}\n" for name, at in versions.items()))
     venv = directory / "venv"
     python = venv / "bin" / "python"
-    install = ["pip", "install", "--no-config", "--compile-bytecode", "--python", str(python)]
-    install += ["--constraints", str(constraints)]
+    options = ["--constraints", str(constraints), "-r", str(suite.requirements)]
+    if _has(suite.lock, versions):
+        options = ["--require-hashes", "--only-binary", ":all:", "-r", str(suite.lock)]
+    else:
+        progress.say(f"{suite.library} {version}: not in `{suite.lock.name}`, so without hashes")
     for command in (
         ["venv", "--no-config", "--python", tools.python, str(venv)],
-        [*install, suite.requirement(version), *suite.requirements],
+        ["pip", "install", "--compile-bytecode", "--python", str(python), *options],
     ):
         commands.run([tools.uv, *command], cwd=directory, env=tools.env, log=tools.log)
     if suite.starts_servers and os.geteuid() == 0:
@@ -154,6 +160,13 @@ def make(suite: Suite, version: str, source: Path, directory: Path, tools: Tools
     script.parent.mkdir()
     script.write_text("import sys, pytest\nsys.exit(pytest.main())\n", encoding="utf-8")
     return Environment(python, root, config, script)
+
+
+def _has(lock: Path, versions: Mapping[str, str]) -> bool:
+    """Return whether a lock has the given versions, as far as it has the distributions at all."""
+    locked = requirements.entries(lock)
+    names = requirements.names(lock)
+    return all(version in locked for version in versions.items() if version[0] in names)
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from af_otel.errors import AfOtelError
-from building import commands, lock
+from building import commands, lock, requirements
+from upstream.environments import normalized
 
 if TYPE_CHECKING:
     from building.progress import Progress
     from upstream.environments import Tools
     from upstream.suites import Suite
+
+LOCK = Path(__file__).with_name("sources.lock")  # pip and build backends
 
 
 def get(suite: Suite, version: str, tools: Tools, progress: Progress) -> Path:
@@ -44,7 +47,7 @@ def has_tests(suite: Suite, source: Path) -> bool:
 
 def _download(suite: Suite, version: str, scratch: Path, tools: Tools, progress: Progress) -> Path:
     progress.phase("downloading the source distribution")
-    source = _sdist(suite.library, version, scratch, tools)
+    source = _sdist(suite, version, scratch, tools)
     if not has_tests(suite, source):
         progress.say(f"{suite.library} {version}: the source distribution carries no tests")
         progress.phase("cloning the repository")
@@ -52,10 +55,21 @@ def _download(suite: Suite, version: str, scratch: Path, tools: Tools, progress:
     return source
 
 
-def _sdist(library: str, version: str, scratch: Path, tools: Tools) -> Path:
-    command = ["tool", "run", "--no-config", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--no-binary", library, "--dest", "archives", f"{library}=={version}"]
-    commands.run([tools.uv, *command], cwd=scratch, env=tools.env, log=tools.log)
+def _sdist(suite: Suite, version: str, scratch: Path, tools: Tools) -> Path:
+    """Download a source distribution; its hash is checked if the suite's lock has the release."""
+    python = scratch / "venv" / "bin" / "python"
+    requirement = scratch / "requirements.txt"
+    locked = requirements.entries(suite.lock).get((normalized(suite.library), version))
+    requirement.write_text(locked or f"{suite.library}=={version}\n", encoding="utf-8")
+    install = ["pip", "install", "--python", str(python), "--require-hashes"]
+    download = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+    download += ["--no-binary", ":all:", "--dest", "archives", "-r", str(requirement)]
+    for command in (
+        [tools.uv, "venv", "--no-config", "--python", tools.python, "venv"],
+        [tools.uv, *install, "--only-binary", ":all:", "-r", str(LOCK)],
+        [str(python), *download],
+    ):
+        commands.run(command, cwd=scratch, env=tools.env, log=tools.log)
     (archive,) = (scratch / "archives").iterdir()
     shutil.unpack_archive(archive, scratch / "unpacked")
     (source,) = (scratch / "unpacked").iterdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,9 @@ class Suite:
     script
         The name of the script that runs pytest. A process is recognised by it, and these tests run
         the library in pytest's own process.
-    requirements
-        What the tests need besides the library.
     in_package
         Whether the tests are modules of the package. Then they are copied into the installed
         one, and the root directory is `site-packages`.
-    extra
-        The library's extra for its tests.
     companions
         Distributions that are released together with the library, in the same version.
     programs
@@ -47,19 +44,22 @@ class Suite:
     tests: tuple[str, ...]
     service: str
     script: str = "pytest"
-    requirements: tuple[str, ...] = ()
     config: str = "pyproject.toml"
     in_package: bool = False
-    extra: str = ""
     companions: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     starts_servers: bool = False
 
-    def requirement(self, version: str) -> str:
-        """Return the requirement for one release of the library, with what its tests need."""
-        extra = f"[{self.extra}]" if self.extra else ""
-        return f"{self.library}{extra}=={version}"
+    @property
+    def requirements(self) -> Path:
+        """The file that names the library and what its tests need; its lock is beside it."""
+        return Path(__file__).with_name(f"{self.library}.txt")
+
+    @property
+    def lock(self) -> Path:
+        """The versions and hashes of the requirements for the releases that we pin."""
+        return self.requirements.with_suffix(".lock")
 
 
 SUITES = {
@@ -70,16 +70,6 @@ SUITES = {
             files=("tests",),
             tests=("tests",),
             service="jupyter-kernel",
-            requirements=(
-                "flaky",
-                "ipyparallel",
-                "matplotlib",
-                "psutil",
-                "pytest-asyncio",
-                "pytest-cov",  # tests look at its option
-                "pytest-timeout",
-                "trio",
-            ),
             # Warnings are errors there, and without it pytest-asyncio warns.
             arguments=("-o", "asyncio_default_fixture_loop_scope=function"),
         ),
@@ -89,7 +79,6 @@ SUITES = {
             tests=("tests/base", "tests/services", "tests/test_serverapp.py"),
             service="jupyter-server",
             script="jupyter-server",
-            extra="test",
             # Warnings are errors there, and the tests are older than the newest Tornado.
             arguments=(
                 *("-W", "ignore:The method, uri, and version arguments:DeprecationWarning"),
@@ -107,9 +96,7 @@ SUITES = {
             script="jupyterhub",
             config="pytest.ini",
             in_package=True,
-            extra="test",
             programs=("configurable-http-proxy",),
-            requirements=("pytest-timeout",),
             starts_servers=True,
         ),
         Suite(
@@ -129,16 +116,6 @@ SUITES = {
                 )
             ),
             service="dask-scheduler",
-            requirements=(
-                "bokeh",
-                "numpy",
-                "pandas",
-                "prometheus_client",
-                "pyarrow",
-                "pytest",
-                "pytest-timeout",
-                "requests",
-            ),
             in_package=True,
             companions=("dask",),
         ),
