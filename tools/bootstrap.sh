@@ -168,7 +168,8 @@ make_venv() {
 	real=$("$python" -c 'import sys; print(sys.executable)')
 	unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 	# Scripts name the directory, so a moved checkout needs a new environment.
-	if [ "$(cat .make/interpreter 2>/dev/null)" != "$real $(pwd)" ] || ! .venv/bin/python -c ''; then
+	if [ "$(cat .make/interpreter 2>/dev/null)" != "$real $(pwd)" ] ||
+		! .venv/bin/python -c '' 2>/dev/null; then
 		"$uv" venv -q --clear --no-python-downloads --python "$real" .venv
 		echo "$real $(pwd)" >.make/interpreter
 	fi
