@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from af_otel.checks.context import Context
 
-# Two numbers of a version, a date, or a commit; a single number is a series of releases.
-_VERSION = re.compile(r"\d+\.\d+|20\d\d-?\d\d-?\d\d|\b(sha-)?(?=[a-f]*\d)[0-9a-f]{7,40}\b")
+# A version, the number of a build or a date, or a commit. `3` alone is a series of releases.
+_VERSION = re.compile(r"\d+\.\d+|\d{3}|\b(?=[a-f]*\d)[0-9a-f]{7,40}\b")
 _MOVING = re.compile(r"(^|[-_.])(latest|nightly|edge)$")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 

@@ -57,7 +57,7 @@ def pod(image, image_id):
     }
 
 
-@pytest.mark.parametrize("tag", ["latest", "stable", "main", "nightly", "v3", "3", "2.1-latest"])
+@pytest.mark.parametrize("tag", ["latest", "stable", "main", "nightly", "v3", "16", "2.1-latest"])
 def test_a_tag_without_a_version_moves(tag):
     """Also a major version alone, which each release of it gets."""
     assert is_moving(tag)
@@ -65,10 +65,20 @@ def test_a_tag_without_a_version_moves(tag):
 
 
 @pytest.mark.parametrize(
-    "tag", ["0.159.0", "v3.16", "1.2-alpine", "2026-11-30", "20261130", "sha-1f2e3d4", "1f2e3d4c"]
+    "tag",
+    [
+        "0.159.0",
+        "v3.16",
+        "1.2-alpine",
+        "1f2e3d4c",
+        "2026-11-30",
+        "20261130",
+        "build-1024",
+        "sha-1f2e3d4",
+    ],
 )
 def test_a_tag_with_a_version_stays(tag):
-    """A date and a commit count as one."""
+    """A date, the number of a build and a commit count as one."""
     assert not is_moving(tag)
     assert findings({"collector": f"r.example/collector:{tag}"}) == []
 
