@@ -158,7 +158,9 @@ def make(
     shutil.copyfile(source / suite.config, config)
     script = directory / "script" / suite.script
     script.parent.mkdir()
-    script.write_text("import sys, pytest\nsys.exit(pytest.main())\n", encoding="utf-8")
+    # Processes that multiprocessing spawns import it again.
+    text = 'import sys, pytest\nif __name__ == "__main__":\n    sys.exit(pytest.main())\n'
+    script.write_text(text, encoding="utf-8")
     return Environment(python, root, config, script)
 
 
