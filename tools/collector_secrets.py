@@ -42,19 +42,13 @@ def _patterns(patterns: Sequence[str]) -> Iterator[str]:
         yield f"- {_yaml(f'(?i){pattern}')}"
 
 
-def _states() -> Iterator[str]:
-    """Yield statements for the keys that name a secret unless the value is a plain word."""
-    for holder in ("span", "spanevent"):
-        yield "- statements:"
-        for key in secrets.STATE_KEYS:
-            path = f'{holder}.attributes["{key}"]'
-            odd = f"{path} != nil and {_odd(path, secrets.STATE)}"
-            yield "    - " + _yaml(f'set({path}, "****") where {odd}')
-
-
-def _names() -> Iterator[str]:
-    for path in ("span.name", "spanevent.name"):
-        yield from _name(path)
+def _items(holder: str) -> Iterator[str]:
+    """Yield statements for what redaction does not see of a span or an event."""
+    for key in secrets.STATE_KEYS:
+        path = f'{holder}.attributes["{key}"]'
+        odd = f"{path} != nil and {_odd(path, secrets.STATE)}"
+        yield "- " + _yaml(f'set({path}, "****") where {odd}')
+    yield _name(f"{holder}.name")
 
 
 def _scopes() -> Iterator[str]:
@@ -66,13 +60,12 @@ def _scopes() -> Iterator[str]:
     yield "- statements:"
     yield "    - " + _yaml(f'set(scope.schema_url, "") where {_odd("scope.schema_url", _URL)}')
     yield "    - " + _yaml(f'set(scope.version, "") where {_odd("scope.version", _VERSION)}')
-    yield from _name("scope.name")
+    yield "    " + _name("scope.name")
 
 
-def _name(path: str) -> Iterator[str]:
-    yield f"- conditions: [{_yaml(_odd(path, secrets.HARMLESS))}]"
-    yield "  statements:"
-    yield "    - " + _yaml(f'replace_pattern({path}, {_ottl(_ANY)}, "****")')
+def _name(path: str) -> str:
+    odd = _odd(path, secrets.HARMLESS)
+    return "- " + _yaml(f'replace_pattern({path}, {_ottl(_ANY)}, "****") where {odd}')
 
 
 def _odd(path: str, usual: str) -> str:
@@ -100,8 +93,8 @@ _PARTS = {
     "keys of labels": lambda: _patterns(secrets.KEYS),
     "harmless": lambda: _patterns((secrets.HARMLESS,)),
     "values": lambda: _patterns(secrets.VALUES),
-    "states": _states,
-    "names": _names,
+    "spans": lambda: _items("span"),
+    "events": lambda: _items("spanevent"),
     "scopes": _scopes,
     "metrics": _metrics,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,7 +171,8 @@ def left_of(texts: Iterable[str], sent: list[str]) -> list[str]:
 
 
 def files_of(collector: Collector) -> list[str]:
-    return [path.read_text(errors="replace") for path in collector.directory.iterdir()]
+    files = filter(Path.is_file, collector.directory.rglob("*"))
+    return [path.read_text(errors="replace") for path in files]
 
 
 def send_all(collector: Collector) -> list[str]:
