@@ -500,7 +500,9 @@ METRICS = {
     "names of a histogram's parts": Attack(
         lambda: metrics(histogram(name="part"), gauge(point(), name="part_count")), DROPPED
     ),
-    "metric named target_info": Attack(lambda: metrics(gauge(point(), name="target_info")), KEPT),
+    "metric named target_info": Attack(
+        lambda: metrics(gauge(point(), name="target_info")), "reserved"
+    ),
     "two points of a series at one time": Attack(twice, DROPPED),
     "points of a series backwards": Attack(
         lambda: metrics(

@@ -107,6 +107,7 @@ class Pods:
             "AF_OTEL_KUBERNETES_AUTH": "kubeConfig",
             "AF_OTEL_KUBECONFIG": str(self.kubeconfig),
             "KUBECONFIG": str(self.kubeconfig),
+            "AF_OTEL_GUARDED": "true",
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from af_otel_semconv import services
+from af_otel_semconv import carriers, services
 
 from af_otel.errors import AfOtelError
 from af_otel.facility.values import seconds
@@ -163,19 +163,20 @@ class ClusterPlace:
             self._pods.remember(cell.about)
 
     def session(self, from_kernel: str) -> str:
-        """What the hub has written on the pod, which no user can change."""
+        """Return the id that the session is stored under: the hub writes it on the user's pod."""
+        carried = carriers.stored_session_id(from_kernel) if from_kernel else ""
         pod = self._pods.of(services.JUPYTER_SERVER)
         self._user_pod = self._user_pod or name(pod)
         annotated = self._pods.session()
         self._annotated = self._annotated or bool(annotated)
-        if annotated and from_kernel and annotated != from_kernel:
+        if annotated and carried and annotated != carried:
             raise AfOtelError(
                 "The user's kernel and its pod belong to different sessions",
                 where=f"pod `{self._user_pod}`: `{SESSION_ID}` is `{annotated}`, "
-                f"the kernel says `{from_kernel}`",
+                f"the kernel's is stored as `{carried}`",
                 hint="a hook of the hub's configuration may set BAGGAGE, or the annotation",
             )
-        return annotated or from_kernel
+        return annotated or carried
 
     def at_collector(self) -> None:
         """It keeps none; what it counts is `collector`."""

@@ -73,6 +73,12 @@ class Attacked:
     prometheus: object
     answers: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def instance(self):
+        """Return the sender's `instance`: on Kubernetes it begins with the pod, here none."""
+        own = SENDER["service.instance.id"]
+        return f"-/{own}" if self.overlay == "kubernetes" else own
+
     def names(self, service):
         """Return the names of a service's stored spans."""
         query = {"service": service, "limit": "1000"}
@@ -175,7 +181,7 @@ def test_refused_items_are_counted(attacked):
         wait_for(lambda: counted() == expected, "the counts")
     assert counted() == expected
     series = attacked.prometheus.query('af_otel_refused_points_total{reason="buckets"}')
-    assert {s["metric"]["instance"] for s in series} == {SENDER["service.instance.id"]}
+    assert {s["metric"]["instance"] for s in series} == {attacked.instance}
 
 
 def test_status_says_what_was_refused(attacked):
@@ -183,7 +189,7 @@ def test_status_says_what_was_refused(attacked):
     wanted = {"spans of `careless careless-1`: size"}
     if attacked.overlay == "kubernetes":  # which names its facility, and scrapes itself
         wanted = {
-            "spans of `testing/careless careless-1`: size",
+            "spans of `testing/careless -/careless-1`: size",
             "spans: without ids, or without a time",
             "requests: too large, or not OTLP",
         }

@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from af_otel_semconv.carriers import stored_session_id
 from gateways import (
     ALL,
     CONFIGS,
@@ -38,6 +39,7 @@ from servers import (
 CLAIMS = {
     "service.name": "jupyter-kernel",
     "service.namespace": "another-facility",
+    "service.instance.id": "hub-1",
     "session.id": "a" * 32,
     "user.hash": "0123456789abcdef",
     "k8s.pod.name": "jupyter-mallory",
@@ -46,6 +48,9 @@ CLAIMS = {
     "af_otel.hub": True,
     "af_otel.run": "claimed-run",
 }
+HUB = {"component": "hub", "pod-template-hash": "6d675cf8db"}
+HUB_OWNER = ("ReplicaSet", "hub-6d675cf8db")
+USER = {"component": "singleuser-server"}
 OWN = {"af-otel.io/session-id": "b" * 32, "af-otel.io/user-hash": "fedcba9876543210"}
 
 
@@ -88,19 +93,16 @@ def test_configuration_is_valid_without_any_variable():
 
 @pytest.fixture(scope="module")
 def identified(tmp_path_factory):
-    """A Collector that knows a hub's pod, a user's, a Dask worker's and a stranger's; its store."""
+    """A Collector that knows a hub's pod, a user's, a Dask worker's and impostors'; its store."""
     directory = tmp_path_factory.mktemp("identity")
     with kubernetes_pods(directory / "api") as pods, running_store(directory / "store") as store:
-        pods.add(
-            "jhub",
-            "hub-1",
-            "127.0.1.1",
-            {"component": "hub", "pod-template-hash": "6d675cf8db"},
-            owner=("ReplicaSet", "hub-6d675cf8db"),
-        )
-        pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
+        pods.add("jhub", "hub-1", "127.0.1.1", HUB, owner=HUB_OWNER)
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", USER, OWN)
         pods.add("jhub", "dask-worker-1", "127.0.1.3", {"component": "dask-worker"})
-        pods.add("else", "not-the-hub", "127.0.1.4", {"component": "hub"})
+        pods.add("else", "hub-2", "127.0.1.4", HUB, owner=HUB_OWNER)
+        pods.add("jhub", "labelled-as-hub", "127.0.1.5", HUB)
+        theirs = HUB | {"pod-template-hash": "7f"}
+        pods.add("jhub", "of-a-deployment", "127.0.1.6", theirs, owner=("ReplicaSet", "hub-x-7f"))
         env = {**ALL, **pods.env, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(directory / "gateway", env, [scrape_nothing(directory)]) as gateway:
             yield gateway, store
@@ -130,6 +132,7 @@ def test_pod_is_stored_under_its_own_identity(identified):
     assert span["resource"] == {
         "service.name": "jupyter-kernel",
         "service.namespace": "testing",
+        "service.instance.id": "jhub/jupyter-alice/hub-1",
         "session.id": OWN["af-otel.io/session-id"],
         "user.hash": OWN["af-otel.io/user-hash"],
         "k8s.namespace.name": "jhub",
@@ -155,29 +158,147 @@ def test_hub_speaks_for_everybody(identified):
     span = store.wait_for_span("as hub")
 
     assert span["attributes"]["user.hash"] == CLAIMS["user.hash"]
-    assert span["attributes"]["session.id"] == CLAIMS["session.id"]
+    assert span["attributes"]["session.id"] == stored_session_id(CLAIMS["session.id"])
     assert span["attributes"]["k8s.pod.name"] == CLAIMS["k8s.pod.name"]
     assert span["resource"]["k8s.pod.name"] == "hub-1"
     assert span["resource"]["k8s.deployment.name"] == "hub"
     assert span["resource"]["service.namespace"] == "testing"
+    assert span["resource"]["service.instance.id"] == "jhub/hub-1/hub-1"
 
 
-@pytest.mark.parametrize("address", ["127.0.1.3", "127.0.1.4", "127.0.1.9"])
-def test_anybody_else_has_no_user(identified, address):
-    """A Dask worker keeps the session that it was told, which nobody can guess, and has no user;
-    nor has a pod that is labelled as the hub elsewhere, nor who is no pod at all.
+@pytest.mark.parametrize("last", [3, 4, 5, 6, 9])
+def test_other_senders_have_no_user(identified, last):
+    """A Dask worker has no user, and keeps the session whose id it knows. The same is true of pods
+    that look like the hub's but are in another namespace, have no owner or belong to another
+    Deployment, and of senders that are no pod.
     """
     gateway, store = identified
-    name = f"as {address}"
-    send_from(address, gateway, claiming(name))
+    name = f"from {last}"
+    send_from(f"127.0.1.{last}", gateway, claiming(name))
 
     span = store.wait_for_span(name)
 
     assert "user.hash" not in span["attributes"]
     assert "user.hash" not in span["resource"]
-    assert span["attributes"]["session.id"] == CLAIMS["session.id"]
+    assert span["attributes"]["session.id"] == stored_session_id(CLAIMS["session.id"])
+    assert span["resource"]["session.id"] == stored_session_id(CLAIMS["session.id"])
     assert span["resource"].get("k8s.pod.name") != CLAIMS["k8s.pod.name"]
+    assert span["resource"]["service.instance.id"].endswith("/hub-1")
     assert not [key for key in span["resource"] if key.startswith("af_otel.")]
+
+
+def test_a_stored_session_id_cannot_be_claimed(identified):
+    """Who has read the id of a session in a store cannot add to that session, whatever the type."""
+    gateway, store = identified
+    seen = OWN["af-otel.io/session-id"]
+    send_from("127.0.1.3", gateway, new_span("copied", attributes={"session.id": seen}))
+    send_from("127.0.1.3", gateway, new_span("in a list", attributes={"session.id": [seen]}))
+
+    copied, in_list = store.wait_for_span("copied"), store.wait_for_span("in a list")
+
+    assert copied["attributes"]["session.id"] == stored_session_id(seen)
+    assert "session.id" not in in_list["attributes"]
+
+
+@pytest.mark.parametrize("claimed", ["jupyterhub", " JupyterHub", "collector", "kubelet"])
+def test_only_the_facilitys_own_pods_have_its_services_names(identified, claimed):
+    """A user's pod cannot pass for the hub by its `service.name`; the hub itself may have it."""
+    gateway, store = identified
+    resource = {"service.name": claimed}
+    send_from("127.0.1.2", gateway, new_span(f"user as {claimed}"), resource=resource)
+    send_from("127.0.1.1", gateway, new_span(f"hub as {claimed}"), resource=resource)
+
+    user = store.wait_for_span(f"user as {claimed}")
+    hub = store.wait_for_span(f"hub as {claimed}")
+
+    assert user["resource"]["service.name"] == "unknown_service"
+    assert hub["resource"]["service.name"] == claimed
+
+
+def test_without_the_policy_no_pod_is_believed(tmp_path):
+    """Where anybody may set the annotations and the hub's labels, they are no identity."""
+    with kubernetes_pods(tmp_path / "api") as pods, running_store(tmp_path / "store") as store:
+        pods.add("jhub", "hub-1", "127.0.1.1", HUB, owner=HUB_OWNER)
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", USER, OWN)
+        env = {**ALL, **pods.env, "AF_OTEL_TRACES_OTLP": store.endpoint, "AF_OTEL_GUARDED": ""}
+        with running_gateway(tmp_path / "gateway", env, [scrape_nothing(tmp_path)]) as gateway:
+            for last in (1, 2):
+                send_from(f"127.0.1.{last}", gateway, claiming(f"from {last}"))
+            found = [store.wait_for_span(f"from {last}") for last in (1, 2)]
+
+    for span in found:
+        for attributes in (span["attributes"], span["resource"]):
+            assert "user.hash" not in attributes
+            assert attributes["session.id"] == stored_session_id(CLAIMS["session.id"])
+
+
+FORGED = ("up", "ALERTS", "scrape.samples_scraped", "traces.span.metrics.calls", "job:errors:rate",
+          "_otelcol_receiver_refused", "af..otel.refused.spans", "target-info", "pod.cpu",
+          "jupyterhub.server.active")  # fmt: skip
+
+
+def test_forged_metrics_are_not_stored(tmp_path):
+    """Names that are the facility's are refused, and counted as `reserved`; labels that would name
+    another sender are removed, however they are spelt.
+    """
+    labels = {
+        "job": "testing/jupyterhub",
+        "instance": "hub-1",
+        "exported_job": "jupyterhub",
+        "k8s_pod_name": "hub-1",
+        "k8s.pod.name": "hub-1",
+        "user_hash": CLAIMS["user.hash"],
+        "user.-hash": CLAIMS["user.hash"],
+        "session.id": CLAIMS["session.id"],
+        "kept": "yes",
+    }
+    with (
+        kubernetes_pods(tmp_path / "api") as pods,
+        running_prometheus(tmp_path / "prometheus") as prometheus,
+    ):
+        pods.add("jhub", "hub-1", "127.0.1.1", HUB, owner=HUB_OWNER)
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", USER, OWN)
+        env = {**pods.env, "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
+        overlays = [scrape_nothing(tmp_path)]
+        with running_gateway(tmp_path / "gateway", env, overlays) as gateway:
+            counters = [new_counter(name, 3, labels) for name in (*FORGED, "user.cells")]
+            counters.append({**new_counter("user", 3), "unit": "errors:rate"})
+            # Without `service.name`, which would be the label `job`.
+            post_from("127.0.1.2", gateway, "/v1/metrics",
+                      {"resourceMetrics": [resource_metrics(counters, {})]})  # fmt: skip
+            hub = [new_counter("jupyterhub.server.active", 3)]
+            post_from("127.0.1.1", gateway, "/v1/metrics",
+                      {"resourceMetrics": [resource_metrics(hub, {"service.name": "jupyterhub"})]}
+                      )  # fmt: skip
+            refused = f'af_otel_refused_points_total{{reason="reserved"}} == {len(FORGED)}'
+            wait_for(lambda: prometheus.query(refused), "the refusals")
+            for own in ("jupyterhub_server_active_total", "user_cells_total", "user_total"):
+                wait_for(lambda name=own: prometheus.query(name), own)
+            found = prometheus.query('{job=~"testing/(jupyterhub|unknown_service)"}')
+
+    known = {
+        series["metric"]["__name__"]: series["metric"]
+        for series in found
+        if not series["metric"]["__name__"].startswith(("target_info", "af_otel_refused"))
+    }
+    assert known == {
+        "user_total": {
+            "__name__": "user_total",
+            "job": "testing/unknown_service",
+            "instance": "jhub/jupyter-alice/unknown",
+        },
+        "user_cells_total": {
+            "__name__": "user_cells_total",
+            "job": "testing/unknown_service",
+            "instance": "jhub/jupyter-alice/unknown",
+            "kept": "yes",
+        },
+        "jupyterhub_server_active_total": {
+            "__name__": "jupyterhub_server_active_total",
+            "job": "testing/jupyterhub",
+            "instance": "jhub/hub-1/unknown",
+        },
+    }
 
 
 def test_metrics_have_their_senders_identity(tmp_path):
@@ -186,7 +307,7 @@ def test_metrics_have_their_senders_identity(tmp_path):
         kubernetes_pods(tmp_path / "api") as pods,
         running_prometheus(tmp_path / "prometheus") as prometheus,
     ):
-        pods.add("jhub", "jupyter-alice", "127.0.1.2", {"component": "singleuser-server"}, OWN)
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", USER, OWN)
         pods.add("jhub", "dask-worker-1", "127.0.1.3")
         env = {**pods.env, "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url}
         overlays = [scrape_nothing(tmp_path)]
@@ -243,15 +364,20 @@ def test_errors_slow_ones_and_spawns_are_kept(tmp_path):
 
 
 def test_traces_of_the_synthetic_user_are_kept(tmp_path):
-    """Of the pod that KubeSpawner made for it, by Kubernetes' word; nobody else can ask for it."""
+    """Those of the pod that the hub made for it. No other pod can ask for that, by its spans or by
+    KubeSpawner's annotation, which anybody may set.
+    """
     with kubernetes_pods(tmp_path / "api") as pods, running_store(tmp_path / "store") as store:
         name = "hub.jupyter.org/username"
-        pods.add("jhub", "jupyter-verify", "127.0.1.2", annotations={name: "af-otel-verify"})
-        pods.add("jhub", "jupyter-mallory", "127.0.1.3", annotations={name: "mallory"})
+        verify = {name: "af-otel-verify"}
+        pods.add("jhub", "jupyter-verify", "127.0.1.2", annotations=OWN | verify)
+        pods.add("jhub", "jupyter-mallory", "127.0.1.3", annotations=OWN | {name: "mallory"})
+        pods.add("jhub", "not-of-the-hub", "127.0.1.4", annotations=verify)
         env = {**NONE, **pods.env, "AF_OTEL_TRACES_OTLP": store.endpoint}
         with running_gateway(tmp_path / "gateway", env, [scrape_nothing(tmp_path)]) as gateway:
             claimed = {"af_otel.verify": True}
             send_from("127.0.1.3", gateway, new_span("mallory", attributes=claimed))
+            send_from("127.0.1.4", gateway, new_span("not of the hub"))
             send_from("127.0.1.2", gateway, new_span("one"), new_span("two"))
             wait_for(lambda: len(store.spans()) == 2, "both of its traces")
             gateway.stop()
@@ -397,7 +523,7 @@ def test_hubs_of_all_versions_have_the_same_names(tmp_path):
         running_prometheus(tmp_path / "prometheus") as prometheus,
         answering(text, "127.0.1.1") as hub,
     ):
-        pods.add("jhub", "hub-1", "127.0.1.1", {"component": "hub"})
+        pods.add("jhub", "hub-1", "127.0.1.1", HUB, owner=HUB_OWNER)
         token = tmp_path / "token"
         token.write_text("secret-token")
         overlay = tmp_path / "scrape-the-hub.yaml"
@@ -425,6 +551,56 @@ def test_hubs_of_all_versions_have_the_same_names(tmp_path):
     assert found[0]["metric"]["job"] == "testing/jupyterhub"
     assert found[0]["metric"]["instance"] == "hub-1"
     assert hub.asked[0] == ("/hub/metrics", "Bearer secret-token")
+
+
+def test_scraped_pods_are_who_they_are(tmp_path):
+    """A pod with the hub's labels is not asked with the hub's token. What a user's server answers
+    has neither names that are the facility's nor labels that name another user.
+    """
+    text = (
+        'ALERTS{alertname="x"} 1\notelcol_process_uptime 1\njupyterhub_running_servers 9\n'
+        'theirs{user_hash="0123456789abcdef",k8s_pod_name="hub-1",job="jupyterhub",kept="yes"} 1\n'
+    )
+    with (
+        kubernetes_pods(tmp_path / "api") as pods,
+        running_prometheus(tmp_path / "prometheus") as prometheus,
+        answering(text, "127.0.1.2") as server,
+        answering(text, "127.0.1.5") as impostor,
+    ):
+        scraped = {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/path": "/metrics",
+            "prometheus.io/port": str(server.port),
+        }
+        pods.add("jhub", "jupyter-alice", "127.0.1.2", USER, scraped)
+        pods.add("jhub", "labelled-as-hub", "127.0.1.5", HUB)
+        overlay = tmp_path / "scrape.yaml"
+        overlay.write_text(
+            "service: {pipelines: {metrics/scraped: {receivers: [prometheus/hub, "
+            "prometheus/servers]}}}"
+        )
+        env = {
+            **pods.env,
+            "AF_OTEL_HUB_PORT": str(impostor.port),
+            "AF_OTEL_PROMETHEUS_WRITE": prometheus.write_url,
+        }
+        with running_gateway(tmp_path / "gateway", env, [overlay]):
+            found = wait_for(lambda: prometheus.query("theirs"), "the server's metrics", 60)
+            names = {
+                series["metric"]["__name__"]
+                for series in prometheus.query('{job=~"testing/jupyter.*"}')
+            }
+
+    labels = found[0]["metric"]
+    labels.pop("__name__")
+    assert labels == {
+        "job": "testing/jupyter-server",
+        "instance": "jupyter-alice",
+        "exported_job": "jupyterhub",
+        "kept": "yes",
+    }
+    assert not names & {"ALERTS", "otelcol_process_uptime", "jupyterhub_running_servers"}
+    assert impostor.asked == []
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 # OpenTelemetry's environment variable carriers:
@@ -14,6 +15,16 @@ ENV_BAGGAGE: Final = "BAGGAGE"
 # task group keeps the first span it sees.
 DASK_ANNOTATION: Final = "af_otel"
 
-# Annotations of a user's pod, set by the hub: what the Collector stores a pod's telemetry under.
+# Annotations of a user's pod: what the Collector stores the pod's telemetry under. Only the hub may
+# set them.
 POD_SESSION_ID: Final = "af-otel.io/session-id"
 POD_USER_HASH: Final = "af-otel.io/user-hash"
+
+
+def stored_session_id(session_id: str) -> str:
+    """Return what a Collector on Kubernetes stores in place of a session's id.
+
+    A session's processes carry the id. Everybody else sees this hash of it, in stores and in
+    annotations, and cannot send telemetry that would be stored under it.
+    """
+    return hashlib.sha256(session_id.encode()).hexdigest()[:32]
