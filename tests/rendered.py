@@ -7,7 +7,7 @@ import pytest
 from af_otel.facility import Facility
 from af_otel.grafana import dashboards
 from af_otel.kubernetes.objects import render
-from af_otel.kubernetes.objects.facts import Facts
+from af_otel.kubernetes.objects.facts import Facts, Workload
 
 TEMPO = {
     "tempo": {"endpoint": "http://tempo.monitoring:4318", "query": "http://tempo.monitoring:3200"}
@@ -16,6 +16,7 @@ PROMETHEUS = {
     "remote_write": {"endpoint": "http://prometheus.monitoring:9090/api/v1/write"},
     "query": "http://prometheus.monitoring:9090",
 }
+HUB = Workload("hub", "hub")
 DASK = {"namespaces": ["dask"], "selector": {"app": ["dask-scheduler", "dask-worker"]}}
 
 # Where the builders of dashboards work; elsewhere an install says what it leaves out.

@@ -136,6 +136,10 @@ class Privacy(Part):
 
     exception_texts: bool = False
     """Keep messages and stack traces of exceptions, which may hold data and paths."""
+    guard: bool = True
+    """Have a ValidatingAdmissionPolicy (Kubernetes 1.30 or newer) keep pods from claiming to be the
+    hub's or another user's. Without it no telemetry has `user.hash`.
+    """
 
 
 class Sampling(Part):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from af_otel.kubernetes.refs import Ref
 
 INJECTION = {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+GUARD = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 def refuse_what_stands_in_the_way(plan: Plan, *, take_back: bool) -> None:
@@ -108,6 +109,11 @@ def delete(cluster: Cluster, ref: Ref, progress: Progress) -> bool:
 def is_injection(change: Change) -> bool:
     """Whether a change is of what injects: the last to come, and the first to go."""
     return change.ref.kind in INJECTION
+
+
+def is_guard(change: Change) -> bool:
+    """Return whether a change is of the policy that protects identity."""
+    return change.ref.kind in GUARD
 
 
 def _count(things: Sequence[object], noun: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from af_otel.kubernetes.objects.facts import Facts, namespaces
+from af_otel.kubernetes.objects._labels import chooses, label_selector
+from af_otel.kubernetes.objects.facts import Facts, Workload, namespaces
 from af_otel.kubernetes.ownership import owner
 from af_otel.kubernetes.refs import Ref
 
@@ -36,8 +37,21 @@ def read(cluster: Cluster, facility: Facility) -> Facts:
             if owner(policy) is None
         ),
         monitors=frozenset(kinds) & {"ServiceMonitor", "PodMonitor"},
+        hub=_hub(cluster, facility),
         **({"grafana_password": password} if password else {}),
     )
+
+
+def _hub(cluster: Cluster, facility: Facility) -> Workload | None:
+    """Return what runs the hub; from the workload, as its pod may be away just now."""
+    selector = label_selector(facility.hub.selector)
+    for kind in ("Deployment", "StatefulSet"):
+        for item in cluster.list(kind, "apps/v1", facility.hub.namespace):
+            template = item["spec"]["template"]
+            if chooses(selector, template["metadata"].get("labels") or {}):
+                account = template["spec"].get("serviceAccountName") or "default"
+                return Workload(item["metadata"]["name"], account)
+    return None
 
 
 def _storage(cluster: Cluster, wanted: str | None) -> bool:

@@ -196,13 +196,15 @@ def carry_out(
     apply.refuse_what_stands_in_the_way(prepared.plan, take_back=take_back)
     place = [each for each in changes if each.ref.kind == "Namespace"]
     inject = [each for each in changes if apply.is_injection(each)]
-    rest = [each for each in changes if each not in place and each not in inject]
+    guard = [each for each in changes if apply.is_guard(each)]
+    rest = [each for each in changes if each not in [*place, *inject, *guard]]
     apply.objects(cluster, place, progress, take_back=take_back)
     if not prepared.nothing_to_do:
         apply.inventory(cluster, prepared.during, progress)
     apply.objects(cluster, rest, progress, take_back=take_back)
     wanted = [change.ref for change in rest if change.desired is not None]
     wait.workloads(cluster, wanted, progress, timeout)
+    _guard(cluster, prepared, guard, progress, take_back=take_back)
     _inject(cluster, prepared, inject, progress, take_back=take_back)
     apply.deletions(cluster, changes, progress)
     if not prepared.nothing_to_do:
@@ -223,6 +225,24 @@ def carry_out(
         len(prepared.hub) if restart_hub else 0,
         [change.ref for change in prepared.plan.of("create", "change")],
     )
+
+
+def _guard(
+    cluster: Cluster,
+    prepared: Prepared,
+    changes: Sequence[Change],
+    progress: Progress,
+    *,
+    take_back: bool,
+) -> None:
+    """Put the policy that protects identity in force, and wait until it refuses forgeries."""
+    apply.objects(cluster, changes, progress, take_back=take_back)
+    if any(each.action in {"create", "change"} for each in changes):
+        with progress.step("wait until forged identities are refused"):
+            wrong = progress.patiently(proof.prove_guard, cluster, prepared.facility)
+            if wrong:
+                undo(cluster, prepared, progress)
+            _refuse(wrong)
 
 
 def _inject(
@@ -266,9 +286,9 @@ def _refuse(wrong: Sequence[AfOtelError]) -> None:
 
 
 def undo(cluster: Cluster, prepared: Prepared, progress: Progress) -> None:
-    """Take out what injects, and nothing else; the next install puts it back."""
+    """Delete the policies, which change and refuse pods; the next install puts them back."""
     for change in reversed(prepared.plan.changes):
-        if apply.is_injection(change):
+        if apply.is_injection(change) or apply.is_guard(change):
             apply.delete(cluster, change.ref, progress)
     # Admission goes by what it knew for some seconds more: pods would still be injected.
     progress.patiently(proof.prove_removal, cluster, prepared.facility)

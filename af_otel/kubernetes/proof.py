@@ -14,6 +14,7 @@ from af_otel.errors import AfOtelError
 from af_otel.kubernetes.errors import ApiError, Forbidden, Invalid, Unreachable
 from af_otel.kubernetes.objects import _pod
 from af_otel.kubernetes.objects._labels import pods
+from af_otel.kubernetes.objects.guard import PROTECTED, guard_name
 from af_otel.kubernetes.objects.injection import (
     API,
     INJECT,
@@ -109,6 +110,49 @@ def prove_injection(
                 break
             time.sleep(_PAUSE)
     return found
+
+
+def prove_guard(
+    cluster: Cluster, facility: Facility, *, patience: float = PATIENCE
+) -> list[AfOtelError]:
+    """Wait until a pod that claims another user's identity is refused; return what is wrong if not.
+
+    Raises
+    ------
+    AfOtelError
+        It cannot be proven: rights are missing, or the API is away.
+    """
+    deadline = time.monotonic() + patience
+    name = guard_name(facility)
+    for namespace in facility.injected_namespaces:
+        probe = _Probe(
+            "forged pods",
+            namespace,
+            {},
+            annotations=dict.fromkeys(PROTECTED, "forged"),
+            resources=_resources(cluster, namespace, {}),
+        )
+        while True:
+            refusal = _refusal(cluster, probe)
+            if name in refusal:
+                break
+            if time.monotonic() > deadline:
+                return [
+                    AfOtelError(
+                        "Pods may claim another user's identity",
+                        where=refusal or f"a dry run in namespace `{namespace}` was not refused",
+                        hint="run `af-otel diff`; `privacy: {guard: false}` in facility.yaml does "
+                        "without users in telemetry",
+                    )
+                ]
+            time.sleep(_PAUSE)
+    return []
+
+
+def _refusal(cluster: Cluster, probe: _Probe) -> str:
+    """Return the API's words for not creating a pod; empty if it would."""
+    made = _ask(cluster, _pod_of(probe, ""))
+    return made.where if isinstance(made, ApiError) else ""
 
 
 def prove_removal(cluster: Cluster, facility: Facility, *, patience: float = PATIENCE) -> bool:

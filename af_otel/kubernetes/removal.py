@@ -62,8 +62,8 @@ def plan(cluster: Cluster, installed: Inventory) -> Removal:
             namespace = ref
         else:
             goes.append(ref)
-    # What injects goes first: no pod is to start with a payload that is on its way out.
-    goes.sort(key=lambda ref: ref.kind not in apply.INJECTION)
+    # Policies go first: no pod is to start with a payload that is on its way out.
+    goes.sort(key=lambda ref: ref.kind not in apply.INJECTION | apply.GUARD)
     if namespace is not None:
         others = _others(cluster, installed.namespace, goes)
         if others:

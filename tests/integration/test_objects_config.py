@@ -7,6 +7,7 @@ from rendered import DASK, PROMETHEUS, TEMPO, a_facility, with_backends
 
 from af_otel.collector.validate import validate
 from af_otel.kubernetes.objects import collector
+from af_otel.kubernetes.objects.facts import Facts
 from af_otel.local import servers
 
 GRPC = {
@@ -66,6 +67,6 @@ def test_the_collector_accepts_what_is_rendered(facility):
     """Its files in their order, with the container's variables; Secrets are some text."""
     env = {
         name: value if isinstance(value, str) else "some-text"
-        for name, value in collector.environment(facility).items()
+        for name, value in collector.environment(facility, Facts()).items()
     }
     validate(servers.find("collector").path, collector.files(facility), env)

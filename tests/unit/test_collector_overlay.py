@@ -10,6 +10,7 @@ from af_otel.collector import config, destinations
 from af_otel.collector.validate import validate
 from af_otel.errors import AfOtelError
 from af_otel.kubernetes.objects.collector import server
+from af_otel.kubernetes.objects.facts import Facts
 from af_otel.local.servers import find
 
 SECRET = {"secret": "login", "key": "token"}
@@ -34,7 +35,7 @@ def exporters(facility):
 
 def accepted(facility):
     """Have the real binary read the whole configuration of a facility."""
-    made = server(facility)
+    made = server(facility, Facts())
     env = {
         name: value if isinstance(value, str) else "from-elsewhere"
         for name, value in made.env.items()
@@ -211,7 +212,7 @@ def test_files_are_laid_over_each_other_as_the_collector_does():
 
 def test_mistake_is_told_in_the_collectors_own_words():
     """Which field of which component it does not know."""
-    made = server(sent_to())
+    made = server(sent_to(), Facts())
     wrong = yaml.safe_dump({"exporters": {"otlp_http/traces": {"endpont": "x"}}})
 
     with pytest.raises(AfOtelError) as error:

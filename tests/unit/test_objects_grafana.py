@@ -7,7 +7,7 @@ import json
 
 import pytest
 from inline_snapshot import snapshot
-from rendered import PROMETHEUS, TEMPO, a_facility, needs_dashboards, rendered, with_backends
+from rendered import HUB, PROMETHEUS, TEMPO, a_facility, needs_dashboards, rendered, with_backends
 
 from af_otel import payload
 from af_otel.errors import AfOtelError
@@ -182,7 +182,7 @@ def test_notes_say_what_grafana_lacks():
             "metrics": {"remote_write": PROMETHEUS["remote_write"]},
         }
     )
-    assert notes(facility, Facts(storage=True)) == snapshot(
+    assert notes(facility, Facts(storage=True, hub=HUB)) == snapshot(
         [
             (
                 "Grafana's data source for Tempo has no credentials or headers: enter them in "
@@ -194,7 +194,7 @@ def test_notes_say_what_grafana_lacks():
             ),
         ]
     )
-    assert notes(a_facility(), Facts(storage=True)) == []
+    assert notes(a_facility(), Facts(storage=True, hub=HUB)) == []
 
 
 @needs_dashboards
@@ -202,7 +202,7 @@ def test_notes_say_what_grafana_cannot_do_with_other_stores():
     """They name the version of Grafana that Jaeger needs, and why a store of unknown kind is not
     searched.
     """
-    assert notes(storing(JAEGER), Facts(storage=True)) == snapshot(
+    assert notes(storing(JAEGER), Facts(storage=True, hub=HUB)) == snapshot(
         [
             (
                 "To search Jaeger, the dashboards need Grafana 12.0.2 or newer: versions between "
@@ -210,7 +210,7 @@ def test_notes_say_what_grafana_cannot_do_with_other_stores():
             )
         ]
     )
-    assert notes(storing(OTLP), Facts(storage=True)) == snapshot(
+    assert notes(storing(OTLP), Facts(storage=True, hub=HUB)) == snapshot(
         [
             (
                 "Grafana gets no data source for traces, and the dashboards show metrics only: "
@@ -220,7 +220,7 @@ def test_notes_say_what_grafana_cannot_do_with_other_stores():
         ]
     )
     quiet = {"data_sources": False, "dashboards": False}
-    assert notes(storing(OTLP, grafana=quiet), Facts(storage=True)) == []
+    assert notes(storing(OTLP, grafana=quiet), Facts(storage=True, hub=HUB)) == []
 
 
 @pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])

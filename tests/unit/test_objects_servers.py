@@ -6,7 +6,7 @@ import re
 
 import pytest
 from inline_snapshot import snapshot
-from rendered import a_facility, needs_dashboards, pods, rendered, with_backends
+from rendered import HUB, a_facility, needs_dashboards, pods, rendered, with_backends
 
 from af_otel.kubernetes.objects import notes, render
 from af_otel.kubernetes.objects.facts import Facts, namespaces
@@ -55,6 +55,8 @@ def test_an_install_is_these_objects():
             "ConfigMap af-otel-casa-telemetry",
             "ConfigMap jhub/af-otel-casa-payload-HASH",
             "ConfigMap dask/af-otel-casa-payload-HASH",
+            "ValidatingAdmissionPolicy af-otel-casa-identity",
+            "ValidatingAdmissionPolicyBinding af-otel-casa-identity",
             "MutatingAdmissionPolicy af-otel-casa",
             "MutatingAdmissionPolicyBinding af-otel-casa",
         ]
@@ -147,7 +149,7 @@ def test_without_a_storage_class_the_queue_is_in_the_pod_and_that_is_said():
     for name in SERVERS:
         data = found[f"Deployment {name}"]["spec"]["template"]["spec"]["volumes"][0]
         assert data["emptyDir"]["sizeLimit"]
-    (said, *_) = notes(with_servers(), Facts())
+    (said, *_) = notes(with_servers(), Facts(hub=HUB))
     assert said == snapshot(
         "The cluster has no default storage class, so these are lost with their pod: "
         "the Collector's queue, the data of Jaeger, the data of Prometheus, the data of Grafana"

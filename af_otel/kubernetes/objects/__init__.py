@@ -13,6 +13,7 @@ from af_otel.kubernetes.objects import (
     backends,
     collector,
     grafana,
+    guard,
     injection,
     monitors,
     namespace,
@@ -50,6 +51,7 @@ def render(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
         *grafana.grafana(facility, facts),
         *carried,
     ]
+    made += guard.guard(facility, facts)
     if route(facility, facts) == "policy":
         made += injection.policy(facility, carried[0]["metadata"]["name"])
     return made
@@ -57,7 +59,24 @@ def render(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
 
 def notes(facility: Facility, facts: Facts) -> list[str]:
     """Return what an operator should know of these objects before they say yes."""
-    return [*_stored(facility, facts), *_grafana(facility)]
+    return [*_identity(facility, facts), *_stored(facility, facts), *_grafana(facility)]
+
+
+def _identity(facility: Facility, facts: Facts) -> Iterator[str]:
+    if not facility.privacy.guard:
+        yield "No telemetry has `user.hash`, as `privacy.guard` is off"
+    elif not guard.guarded(facility, facts):
+        version, oldest = (".".join(map(str, each)) for each in (facts.version, guard.SINCE))
+        yield (
+            f"No telemetry has `user.hash`: Kubernetes {version} cannot protect the annotations "
+            f"that say whose a pod is, which {oldest} and newer can"
+        )
+    elif facts.hub is None:
+        yield (
+            "No telemetry has `user.hash`, and the hub's metrics are not scraped: no Deployment or "
+            f"StatefulSet in `{facility.hub.namespace}` has the hub's labels (`hub.selector`), so "
+            "its pod cannot be told from one that claims to be the hub's"
+        )
 
 
 def _stored(facility: Facility, facts: Facts) -> Iterator[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from af_otel.facility import Facility
+    from af_otel.kubernetes.objects.facts import Workload
 
 QUEUE = "/var/lib/af-otel/queue"
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -23,13 +24,18 @@ _LIMIT, _SPIKE = 0.8, 0.2
 _TRACES, _METRICS, _JOURNAL = 0.4, 0.2, 0.2
 
 
-def settings(facility: Facility) -> dict[str, str | dict[str, Any]]:
+def settings(
+    facility: Facility, hub: Workload | None, *, guarded: bool
+) -> dict[str, str | dict[str, Any]]:
     """Return the variables of the Collector's container, none of them secret."""
     return {
         "AF_OTEL_FACILITY": facility.name,
         "AF_OTEL_INSTANCE": {"fieldRef": {"fieldPath": "metadata.name"}},
         **_bounds(facility),
         **_sampling(facility),
+        "AF_OTEL_GUARDED": str(guarded).lower(),
+        # Without a workload no pod is the hub: no name is empty.
+        "AF_OTEL_HUB_WORKLOAD": hub.name if hub else "",
         **_pods(facility),
         **_scraped(facility),
     }
@@ -62,7 +68,7 @@ def _sampling(facility: Facility) -> dict[str, str]:
 
 
 def _pods(facility: Facility) -> dict[str, str]:
-    key, value = _telling(facility)
+    key, value = hub_label(facility)
     return {
         "AF_OTEL_NAMESPACES_REGEX": "|".join(facility.injected_namespaces),
         "AF_OTEL_HUB_NAMESPACE": facility.hub.namespace,
@@ -88,8 +94,8 @@ def _scraped(facility: Facility) -> dict[str, str]:
     return made
 
 
-def _telling(facility: Facility) -> tuple[str, str]:
-    """The one label that tells the hub's pod from users' pods, which must not speak as the hub."""
+def hub_label(facility: Facility) -> tuple[str, str]:
+    """Return the one label that tells the hub's pod from users' pods."""
     users = facility.users.selector
     known = {
         key: value if isinstance(value, str) else value[0]

@@ -12,6 +12,7 @@ from af_otel.kubernetes.objects._labels import COLLECTOR
 from af_otel.kubernetes.objects._server import Server
 from af_otel.kubernetes.objects._settings import QUEUE, settings
 from af_otel.kubernetes.objects._yaml import Dumper
+from af_otel.kubernetes.objects.guard import guarded
 from af_otel.kubernetes.objects.monitors import (
     METRICS,
     METRICS_PORT,
@@ -30,10 +31,10 @@ _CONFIG = "/etc/af-otel"
 
 def collector(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
     """Return the Collector's objects but for its ServiceAccount and NetworkPolicies."""
-    return _server.objects(facility, facts, server(facility))
+    return _server.objects(facility, facts, server(facility, facts))
 
 
-def server(facility: Facility) -> Server:
+def server(facility: Facility, facts: Facts) -> Server:
     """The Collector as a pod; one of it, as tail sampling has to see whole traces."""
     read = files(facility)
     ports = {"otlp-grpc": 4317, "otlp-http": 4318, SELF_METRICS: SELF_METRICS_PORT}
@@ -44,7 +45,7 @@ def server(facility: Facility) -> Server:
         image=facility.collector.image,
         user=10001,
         args=[*(f"--config={_CONFIG}/{name}" for name in read), config.FLAGS],
-        env=environment(facility),
+        env=environment(facility, facts),
         ports=ports,
         hidden_ports={"health": HEALTH_PORT},
         ready=("health", "/"),
@@ -68,10 +69,10 @@ def files(facility: Facility) -> dict[str, str]:
     return {**config.plain(), "facility.yaml": overlay}
 
 
-def environment(facility: Facility) -> dict[str, str | dict[str, Any]]:
+def environment(facility: Facility, facts: Facts) -> dict[str, str | dict[str, Any]]:
     """Return its variables: what the configuration asks for, and what is secret."""
     secret = {
         item["name"]: item.get("value") or item["valueFrom"]
         for item in destinations.secret_env(facility)
     }
-    return {**settings(facility), **secret}
+    return {**settings(facility, facts.hub, guarded=guarded(facility, facts)), **secret}

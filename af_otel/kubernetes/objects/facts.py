@@ -14,6 +14,14 @@ POLICIES_SINCE = (1, 36)
 
 
 @dataclass(frozen=True)
+class Workload:
+    """The Deployment or StatefulSet that runs the hub, and its service account."""
+
+    name: str
+    account: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """Read from the cluster once, before anything is rendered; the defaults are an empty cluster's.
 
@@ -30,6 +38,8 @@ class Facts:
         only beside a policy that isolates pods may another one open the way to the Collector.
     monitors
         The kinds there are of `monitoring.coreos.com/v1`: `ServiceMonitor`, `PodMonitor`.
+    hub
+        The Deployment or StatefulSet that runs the hub, if it was found.
     grafana_password
         What is in the Secret `af-otel-grafana`, where it is there, so that it stays.
     """
@@ -39,6 +49,7 @@ class Facts:
     storage: bool = False
     network_policies: tuple[dict[str, Any], ...] = ()
     monitors: frozenset[str] = frozenset()
+    hub: Workload | None = None
     grafana_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
 
 
