@@ -59,9 +59,13 @@ class Budget(SpanProcessor):
             left_out = self._left_out.pop(span.get_span_context().trace_id, 0)
             if left_out:
                 # In place of the attributes, which cannot be changed any more.
-                span._attributes = BoundedAttributes(  # noqa: SLF001
-                    attributes={**(span.attributes or {}), attributes.SPANS_LEFT_OUT: left_out}
-                )
+                known = dict(span.attributes or {})
+                # A scheduler in this process may have left out some of Dask's.
+                of_dask = known.get(attributes.SPANS_LEFT_OUT)
+                if isinstance(of_dask, int):
+                    left_out += of_dask
+                known[attributes.SPANS_LEFT_OUT] = left_out
+                span._attributes = BoundedAttributes(attributes=known)  # noqa: SLF001
 
     def on_end(self, span: ReadableSpan) -> None:
         """Do nothing: what a trace had, it keeps having."""

@@ -9,14 +9,14 @@ import time
 
 import dask
 import pytest
+from af_otel_instrumentation.dask import _budget, submissions
 from af_otel_instrumentation.dask import graph as graphs
-from af_otel_instrumentation.dask import submissions
 from af_otel_instrumentation.dask.scheduler import plugin_of
 from dask import delayed
 from dasks import instrumented, is_child, until
 from distributed import Client, wait
 from distributed.utils_test import gen_cluster, inc, slowinc
-from opentelemetry import baggage, context
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 from secret_forms import VALUES, secret
@@ -432,6 +432,102 @@ async def test_a_graph_of_many_prefixes_stays_bounded(c, s, a, b, telemetry, mon
     assert "run tasks other" in {run.name for run in runs}
     assert sum(run.attributes["dask.tasks"] for run in runs) == 8
     assert graph.attributes["dask.graph.tasks"] == 8
+
+
+@gen_cluster(client=True)
+async def test_a_trace_of_many_graphs_stays_bounded(c, s, a, b, telemetry):
+    """A cell of 55 graphs with 200 prefixes each: every graph has its span, which says how many
+    others the trace had no room for. The first graphs have all of theirs, later ones fewer.
+    """
+    for state in (s, a.state, b.state):
+        state.transition_counter_max = False  # Dask's own tests are smaller
+    with telemetry.tracer.start_as_current_span("cell") as cell:
+        for number in range(55):
+            tasks = [delayed(inc)(i, dask_key_name=(f"{_word(i)}", number)) for i in range(200)]
+            await c.gather(c.compute(tasks))
+    await nothing_left(s)
+
+    spans = [span for span in telemetry.spans() if span.context.trace_id == cell.context.trace_id]
+    graphs_ = [span for span in spans if span.name == "compute graph"]
+    runs = [span for span in spans if span.name.startswith("run tasks")]
+    assert sum(span.attributes["dask.graph.tasks"] for span in graphs_) == 55 * 200
+    assert len(graphs_) >= 51
+    assert len(runs) < _budget.MAX_DETAILS
+    assert len(spans) < 3000
+    first, *_, last = sorted(graphs_, key=lambda span: span.start_time)
+    assert "af_otel.spans.left_out" not in first.attributes
+    assert len([span for span in runs if is_child(span, first)]) == 200
+    assert last.attributes["af_otel.spans.left_out"] >= 199
+    parts = sum(min(200, span.attributes["dask.graph.tasks"]) for span in graphs_)
+    left_out = sum(span.attributes.get("af_otel.spans.left_out", 0) for span in graphs_)
+    assert len(runs) + left_out == parts
+
+
+def _word(number):
+    """Dask takes digits at the end of a key for no part of its prefix."""
+    return "".join("abcdefghij"[int(digit)] for digit in f"{number:03}")
+
+
+@gen_cluster(client=True)
+async def test_a_full_trace_keeps_what_failed(c, s, a, b, telemetry, monkeypatch):
+    """Where there is room for few prefixes, those with an error are told."""
+    monkeypatch.setattr(_budget, "MAX_DETAILS", 4)
+    with telemetry.tracer.start_as_current_span("cell"):
+        tasks = [delayed(slowinc)(i, delay=0.02, dask_key_name=_word(i)) for i in range(5)]
+        with pytest.raises(ValueError, match="words"):
+            await c.gather([*c.compute(tasks), c.compute(delayed(fail)(1, dask_key_name="bad"))])
+
+    graphs_ = await telemetry.wait("compute graph", 2)
+    assert "run tasks bad" in {span.name for span in telemetry.spans("run tasks")}
+    assert sum(span.attributes.get("af_otel.spans.left_out", 0) for span in graphs_) >= 3
+
+
+@gen_cluster(client=True)
+async def test_a_trace_of_thousands_of_graphs_stays_bounded(c, s, a, b, telemetry, monkeypatch):
+    """Even with a span of the user's around each: in the end graphs have none, the tasks run in the
+    cell's context, and the next graph that has one says so.
+    """
+    monkeypatch.setattr(_budget, "MAX_GRAPHS", 5)
+    monkeypatch.setattr(submissions, "REFILL", 0.2)
+    with telemetry.tracer.start_as_current_span("cell") as cell:
+        for i in range(20):
+            with telemetry.tracer.start_as_current_span("step"):
+                seen = await c.submit(current_trace, i)
+                assert seen == cell.context.trace_id
+    await nothing_left(s)
+    assert len(telemetry.spans("compute graph")) == 5
+    assert telemetry.counts("dask.compute.duration") == {("ok",): 20}
+
+    monkeypatch.setattr(_budget, "GRAPH_REFILL", 0.001)
+    await asyncio.sleep(0.01)
+    with telemetry.tracer.start_as_current_span(
+        "late", context=trace.set_span_in_context(trace.NonRecordingSpan(cell.context))
+    ):
+        await c.submit(inc, 1000)
+    *_, late = await telemetry.wait("compute graph", 6)
+    assert late.attributes["af_otel.spans.left_out"] >= 2
+
+
+def current_trace(_):
+    return trace.get_current_span().get_span_context().trace_id
+
+
+@gen_cluster(client=True)
+async def test_a_full_trace_has_no_more_shares(c, s, a, b, telemetry, monkeypatch):
+    """The scheduler tells the workers, as none of them sees the others'; users' spans go on."""
+    monkeypatch.setattr(_budget, "MAX_SHARES", 1)
+    with telemetry.tracer.start_as_current_span("cell"):
+        for i in range(3):
+            await c.gather(c.map(inc, range(10 * i, 10 * i + 10)))
+    graphs_ = await telemetry.wait("compute graph", 3)
+    await asyncio.gather(a.close(), b.close())
+    await until(lambda: telemetry.spans("worker share"))
+
+    first, *others = sorted(graphs_, key=lambda span: span.start_time)
+    shares = telemetry.spans("worker share")
+    assert all(is_child(share, first) for share in shares)
+    for graph in others:
+        assert graph.attributes["af_otel.spans.left_out"] == graph.attributes["dask.workers"]
 
 
 @gen_cluster(client=True)

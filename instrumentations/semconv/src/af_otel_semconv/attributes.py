@@ -80,7 +80,8 @@ COFFEA_CHUNKS: Final = "coffea.chunks"
 PENDING: Final = "af_otel.pending"
 PENDING_SPAN_ID: Final = "af_otel.pending.span_id"
 
-# int; spans of the user's own that were not recorded, on the outermost span of their process
+# int; spans that were not recorded as their trace has too many: of the user's own, on the outermost
+# span of their process; of Dask's, on `compute graph`
 SPANS_LEFT_OUT: Final = "af_otel.spans.left_out"
 
 # What a metric's attribute is called once its bound is reached.

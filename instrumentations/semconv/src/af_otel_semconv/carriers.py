@@ -14,6 +14,8 @@ ENV_BAGGAGE: Final = "BAGGAGE"
 # One Dask annotation per graph, a dict of the two W3C headers. `distributed.span` is no carrier: a
 # task group keeps the first span it sees.
 DASK_ANNOTATION: Final = "af_otel"
+# Beside them where the trace has no room for workers' shares.
+DASK_NO_SHARE: Final = "no-share"
 
 # Annotations of a user's pod: what the Collector stores the pod's telemetry under. Only the hub may
 # set them.

@@ -12,6 +12,7 @@ from opentelemetry.trace import Status, StatusCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from af_otel_instrumentation.dask._budget import Budget
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -107,9 +108,12 @@ class Graph:
         Submissions that are not done.
     gathers
         More submissions may come, until nothing did for some time.
+    recorded, shares
+        Whether the trace had room for the span, and for a share of each worker's.
     """
 
     __slots__ = (
+        "budget",
         "carrier",
         "context",
         "gathers",
@@ -117,16 +121,22 @@ class Graph:
         "open",
         "outcome",
         "parts",
+        "recorded",
+        "shares",
         "span",
         "start",
         "stop",
         "tasks",
     )
 
-    def __init__(self, span: Span, context: Context, carrier: dict[str, str], start: float) -> None:
+    def __init__(
+        self, span: Span, context: Context, carrier: dict[str, str], start: float, budget: Budget
+    ) -> None:
         self.span = span
         self.context = context
         self.carrier = carrier
+        self.budget = budget
+        self.recorded = self.shares = True
         self.start = self.stop = start
         self.open = 1
         self.tasks = 0
@@ -158,16 +168,14 @@ class Graph:
         name_of
             Tells a worker's name by its address.
         """
-        left = MAX_TASKS
-        workers: set[str] = set()
-        error = None
-        for prefix, part in self.parts.items():
-            workers |= part.workers
-            error = error or part.error
-            context = self._run_tasks(tracer, prefix, part)
-            for run in part.remarkable()[:left]:
-                left -= 1
-                self._task(tracer, context, prefix, run, name_of)
+        workers = {worker for part in self.parts.values() for worker in part.workers}
+        left_out = 0 if self.shares else len(workers)
+        if not self.recorded:
+            self.budget.left_out += 1 + len(self.parts) + left_out
+            return
+        left_out += self._details(tracer, name_of) + self.budget.left_out
+        self.budget.left_out = 0
+        error = next((part.error for part in self.parts.values() if part.error), None)
         self.span.set_attributes(
             {
                 attributes.GRAPH_OUTCOME: self.outcome,
@@ -176,9 +184,30 @@ class Graph:
                 attributes.WORKERS: len(workers),
             }
         )
+        if left_out:
+            self.span.set_attribute(attributes.SPANS_LEFT_OUT, left_out)
         if self.outcome == ERROR:
             _fail(self.span, error)
         self.span.end(int(self.stop * 1e9))
+
+    def _details(self, tracer: Tracer, name_of: Callable[[str], str]) -> int:
+        """Make the spans of prefixes and remarkable tasks; return how many had no room.
+
+        Those of prefixes that failed come first, then of those that computed longest.
+        """
+        told = [(prefix, part, part.remarkable()) for prefix, part in self.parts.items()]
+        wanted = len(told) + sum(len(runs) for _, _, runs in told)
+        room = self.budget.take_details(min(wanted, len(told) + MAX_TASKS))
+        left_out = wanted - room
+        if room < len(told):
+            told = heapq.nlargest(room, told, key=lambda item: (item[1].erred, item[1].compute))
+        room -= len(told)
+        for prefix, part, runs in told:
+            context = self._run_tasks(tracer, prefix, part)
+            for run in runs[:room]:
+                room -= 1
+                self._task(tracer, context, prefix, run, name_of)
+        return left_out
 
     def _run_tasks(self, tracer: Tracer, prefix: str, part: Part) -> Context:
         start, stop = self._within(part.start, part.stop)

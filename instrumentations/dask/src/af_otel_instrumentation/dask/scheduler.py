@@ -87,12 +87,14 @@ class GraphPlugin(SchedulerPlugin):  # type: ignore[misc,unused-ignore]
         self._tracer = tracer
         self._metrics = task_metrics
         self._queue = Queue(self._consume, name="af-otel-dask-scheduler")
-        self._submissions = Submissions(scheduler.tasks, tracer, self._queue.put)
+        self._traced: set[str] = set()
+        self._submissions = Submissions(
+            scheduler.tasks, tracer, self._queue.put, workers=self._traced
+        )
         self._wanted = self._submissions.wanted
         self._carriers = self._submissions.carriers
         self._worker_names: OrderedDict[str, str] = OrderedDict()
         self._leaving: set[str] = set()
-        self._traced: set[str] = set()
         self._closed = False
 
     def update_graph(

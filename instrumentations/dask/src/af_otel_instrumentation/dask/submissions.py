@@ -6,15 +6,18 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from af_otel_instrumentation.dask._budget import Budgets
 from af_otel_instrumentation.dask._hooks import monotonic, wall_time
 from af_otel_instrumentation.dask.graph import CANCELLED, ERROR, OK, Graph, worse
 from af_otel_semconv import attributes, spans
+from af_otel_semconv.carriers import DASK_NO_SHARE
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from af_otel_instrumentation.dask._budget import Budget
     from opentelemetry.trace import Tracer
 
 _SETTLED = frozenset({"memory", "erred"})
@@ -72,13 +75,21 @@ class Submissions:
         Keys that are not there yet, and who waits for them.
     """
 
-    def __init__(self, tasks: dict[Any, Any], tracer: Tracer, done: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        tasks: dict[Any, Any],
+        tracer: Tracer,
+        done: Callable[[Any], None],
+        workers: Collection[str],
+    ) -> None:
         self.graphs: dict[int, Graph] = {}
         self.carriers: dict[Any, dict[str, str]] = {}
         self.wanted: dict[Any, tuple[Submission, ...]] = {}
         self._tasks = tasks
         self._tracer = tracer
         self._done = done
+        self._workers = workers
+        self._budgets = Budgets()
         self._parents: OrderedDict[tuple[str, str], _Parent] = OrderedDict()
         self._open: set[Submission] = set()
         self._closed = False
@@ -131,29 +142,48 @@ class Submissions:
         self.abandon()
 
     def _graph(self, client: str, carrier: Mapping[str, str], start: float) -> Graph:
-        name = (client, carrier.get("traceparent", ""))
-        parent = self._parents.setdefault(name, _Parent())
-        self._parents.move_to_end(name)
-        if len(self._parents) > MAX_PARENTS:
-            self._parents.popitem(last=False)
+        parent_span = carrier.get("traceparent", "")
+        trace_id = parent_span[3:35]
+        budget = self._budgets.of(trace_id)
+        parent = self._parent(client, parent_span)
         if parent.may_have_another():
-            return self._start(carrier, start)
+            if budget.take_graph():
+                return self._start(carrier, start, budget)
+            # Of a full trace all graphs gather in one, whatever their parents.
+            parent = self._parent(client, trace_id)
         if parent.gathering is None:
-            parent.gathering = self._start(carrier, start)
+            recorded = budget.take_graph()
+            parent.gathering = self._start(carrier, start, budget, recorded=recorded)
             parent.gathering.gathers = True
         else:
             parent.gathering.open += 1
         return parent.gathering
 
-    def _start(self, carrier: Mapping[str, str], start: float) -> Graph:
+    def _parent(self, client: str, name: str) -> _Parent:
+        parent = self._parents.setdefault((client, name), _Parent())
+        self._parents.move_to_end((client, name))
+        if len(self._parents) > MAX_PARENTS:
+            self._parents.popitem(last=False)
+        return parent
+
+    def _start(
+        self, carrier: Mapping[str, str], start: float, budget: Budget, *, recorded: bool = True
+    ) -> Graph:
         context = propagate.extract(carrier, context=Context())
-        span = self._tracer.start_span(
-            spans.COMPUTE_GRAPH, context=context, start_time=int(start * 1e9)
-        )
+        if recorded:
+            span = self._tracer.start_span(
+                spans.COMPUTE_GRAPH, context=context, start_time=int(start * 1e9)
+            )
+        else:
+            span = trace.NonRecordingSpan(trace.get_current_span(context).get_span_context())
         context = trace.set_span_in_context(span, context)
         own: dict[str, str] = {}
         propagate.inject(own, context=context)
-        graph = self.graphs[id(own)] = Graph(span, context, own, start)
+        shares = recorded and budget.take_shares(len(self._workers))
+        if own and not shares:
+            own[DASK_NO_SHARE] = "1"
+        graph = self.graphs[id(own)] = Graph(span, context, own, start, budget)
+        graph.recorded, graph.shares = recorded, shares
         return graph
 
     def _adopt(self, submission: Submission, keys: Iterable[Any]) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from af_otel_instrumentation.dask._hooks import complain, harmless, monotonic
 from af_otel_semconv import attributes, spans
-from af_otel_semconv.carriers import DASK_ANNOTATION
+from af_otel_semconv.carriers import DASK_ANNOTATION, DASK_NO_SHARE
 from distributed.worker import Worker
 from distributed.worker_state_machine import (
     ComputeTaskEvent,
@@ -46,6 +46,7 @@ class _Share:
         "erred",
         "idle_since",
         "patience",
+        "recorded",
         "running",
         "start",
         "stop",
@@ -57,6 +58,8 @@ class _Share:
         self.worker = worker
         self.context = propagate.extract(carrier, context=context.Context())
         self.patience = patience
+        # The trace may be full, which only the scheduler knows.
+        self.recorded = DASK_NO_SHARE not in carrier
         self.running = self.tasks = self.erred = 0
         self.start = self.stop = self.compute = 0.0
         self.idle_since = 0.0
@@ -152,7 +155,7 @@ class Shares:
 
     def _end(self, name: str) -> None:
         share = self._open.pop(name)
-        if not share.tasks:
+        if not share.tasks or not share.recorded:
             return
         self._patience[name] = min(MAX_IDLE, 2 * share.patience)
         self._patience.move_to_end(name)
