@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import kubernetes
 from rendered import DASK, a_facility
 
 from af_otel.backends.connect import connect
 from af_otel.kubernetes import facts
 from af_otel.kubernetes.client import Cluster as Api
 from af_otel.kubernetes.objects import render
+from af_otel.kubernetes.proof import prove_guard
 from af_otel.kubernetes.refs import Ref
 from servers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from af_otel.backends.spans import Span
     from af_otel.backends.store import TraceStore
@@ -64,6 +66,14 @@ SEND = textwrap.dedent("""
     print(json.dumps(accepted))
 """)
 
+POST = textwrap.dedent("""
+    import sys, urllib.request
+
+    request = urllib.request.Request(
+        sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=20).close()
+""")
+
 
 @dataclass
 class Collecting:
@@ -83,24 +93,24 @@ class Collecting:
         namespace: str = "",
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
+        account: str = "",
     ) -> None:
-        """Start a pod that can send, and wait until it runs."""
+        """Have a service account of the hub's namespace start a pod that can send, by default the
+        hub's own, and wait until the pod runs.
+        """
         namespace = namespace or self.facility.hub.namespace
-        container = {
-            "name": "main",
-            "image": USER,
-            "imagePullPolicy": "Never",
-            "command": ["sleep", "infinity"],
-        }
-        body = {
-            "metadata": {
-                "name": name,
-                "labels": dict(labels or {}),
-                "annotations": {"af-otel.io/inject": "false", **(annotations or {})},
-            },
-            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
-        }
-        self.cluster.core.create_namespaced_pod(namespace, body)
+        body = a_pod(name, labels, annotations)
+        self.acting_as(account or "hub").create_namespaced_pod(namespace, body)
+        self.runs(name, namespace)
+
+    def acting_as(self, account: str) -> kubernetes.client.CoreV1Api:
+        """Return an API for a service account of the hub's namespace, with its rights."""
+        client = kubernetes.config.new_client_from_config(str(self.cluster.kubeconfig))
+        user = f"system:serviceaccount:{self.facility.hub.namespace}:{account}"
+        client.set_default_header("Impersonate-User", user)
+        return kubernetes.client.CoreV1Api(client)
+
+    def runs(self, name: str, namespace: str) -> None:
         wait_for(
             lambda: (
                 self.cluster.core.read_namespaced_pod(name, namespace).status.phase == "Running"
@@ -108,6 +118,12 @@ class Collecting:
             f"pod {name} runs",
             90,
         )
+
+    def post(self, pod: str, path: str, body: Mapping[str, Any]) -> None:
+        """Have a pod of the hub's namespace send OTLP of any content."""
+        command = ["python3", "-c", POST, self.url + path, json.dumps(body)]
+        said = self.api.exec(self.facility.hub.namespace, pod, command, timeout=60)
+        assert said.code == 0, said.err
 
     def send(
         self,
@@ -155,14 +171,25 @@ class Collecting:
 
     def measured(self, query: str, timeout: float = 120) -> list[dict[str, Any]]:
         """What Prometheus has, as soon as it has any."""
+        with self.prometheus() as ask:
+            return wait_for(lambda: ask(query), f"{query} in Prometheus", timeout)
+
+    def has(self, query: str) -> bool:
+        """Return whether Prometheus has anything just now."""
+        with self.prometheus() as ask:
+            return bool(ask(query))
+
+    @contextlib.contextmanager
+    def prometheus(self) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
         namespace = self.facility.namespace
         with self.api.forward(namespace, "service/af-otel-prometheus", 9090) as url:
 
-            def found() -> Any:
+            def ask(query: str) -> list[dict[str, Any]]:
                 answer = httpx.get(f"{url}/api/v1/query", params={"query": query}, timeout=20)
-                return answer.json()["data"]["result"]
+                found: list[dict[str, Any]] = answer.json()["data"]["result"]
+                return found
 
-            return wait_for(found, f"{query} in Prometheus", timeout)
+            yield ask
 
     def collector(self) -> dict[str, Any]:
         """The Collector's pod."""
@@ -204,6 +231,69 @@ class Collecting:
         wait_for(as_wanted, f"{name} has {replicas} ready pods", 180)
 
 
+def a_pod(
+    name: str,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a pod that is not injected, and does nothing of its own."""
+    return {
+        "metadata": {
+            "name": name,
+            "labels": dict(labels or {}),
+            "annotations": {"af-otel.io/inject": "false", **(annotations or {})},
+        },
+        "spec": {
+            "containers": [
+                {
+                    "name": "main",
+                    "image": USER,
+                    "imagePullPolicy": "Never",
+                    "command": ["sleep", "infinity"],
+                }
+            ],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+
+
+def a_deployment(name: str, labels: Mapping[str, str], account: str = "") -> dict[str, Any]:
+    """Return a Deployment of one such pod."""
+    template = a_pod("", labels)
+    del template["metadata"]["name"]
+    if account:
+        template["spec"]["serviceAccountName"] = account
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": dict(labels)}, "template": template},
+    }
+
+
+def may_create_pods(account: str) -> list[dict[str, Any]]:
+    """Return a service account and its right to create and change pods in any way."""
+    group = "rbac.authorization.k8s.io"
+    pods = ["pods", "pods/status", "pods/binding"]
+    verbs = ["get", "list", "create", "update", "patch", "delete"]
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "Role",
+            "metadata": {"name": account},
+            "rules": [{"apiGroups": [""], "resources": pods, "verbs": verbs}],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": account},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account}],
+        },
+    ]
+
+
 @contextlib.contextmanager
 def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collecting]:
     """A Collector, Jaeger and Prometheus for a facility in namespaces of its own."""
@@ -221,6 +311,9 @@ def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collect
         }
         facility = a_facility(**written | sections)
         made = Collecting(cluster, api, facility)
+        if facility.hub.namespace == hub:
+            cluster.apply(*may_create_pods("hub"), namespace=hub)
+            cluster.apply(a_deployment("hub", {"component": "hub"}, "hub"), namespace=hub)
         objects = render(facility, facts.read(api, facility))
         try:
             for item in objects:
@@ -228,6 +321,7 @@ def collecting(cluster: Cluster, name: str, **sections: Any) -> Iterator[Collect
             for item in objects:
                 if item["kind"] == "Deployment":
                     made.ready(item["metadata"]["name"])
+            assert prove_guard(api, facility) == []
             yield made
         finally:
             for item in reversed(objects):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from af_otel_semconv.carriers import stored_session_id
 
-from cluster.collecting import collecting
+from cluster.collecting import a_pod, collecting
 
 OWN = {"af-otel.io/session-id": "b" * 32, "af-otel.io/user-hash": "fedcba9876543210"}
 CLAIMS = {
@@ -47,21 +48,27 @@ def test_pod_that_claims_another_user_is_stored_under_its_own(running):
 
 def test_hub_is_believed(running):
     """The hub speaks of others' sessions; that is its work."""
-    running.pod("hub", labels={"component": "hub"})
+    namespace = running.facility.hub.namespace
+    (pod,) = running.api.list("Pod", namespace=namespace, labels={"component": "hub"})
+    hub = pod["metadata"]["name"]
+    running.runs(hub, namespace)
 
-    for span in stored(running, "hub"):
+    for span in stored(running, hub):
         assert span.attributes["user.hash"] == CLAIMS["user.hash"]
-        assert span.attributes["session.id"] == CLAIMS["session.id"]
-        assert span.resource["k8s.pod.name"] == "hub"
+        assert span.attributes["session.id"] == stored_session_id(CLAIMS["session.id"])
+        assert span.resource["k8s.pod.name"] == hub
 
 
 def test_dask_pod_has_a_session_and_no_user(running):
     """In another namespace of the facility, and labelled as the hub is: it is not the hub."""
     (dask,) = running.facility.dask[0].namespaces
-    running.pod("worker", dask, labels={"component": "hub", "app": "dask-worker"})
+    running.cluster.core.create_namespaced_pod(
+        dask, a_pod("worker", {"component": "hub", "app": "dask-worker"})
+    )
+    running.runs("worker", dask)
 
     for span in stored(running, "worker", dask):
-        assert span.attributes["session.id"] == CLAIMS["session.id"]
+        assert span.attributes["session.id"] == stored_session_id(CLAIMS["session.id"])
         assert "user.hash" not in span.attributes
         assert "user.hash" not in span.resource
         assert span.resource["k8s.namespace.name"] == dask
@@ -72,7 +79,8 @@ def test_pods_elsewhere_are_nobody(running):
     neither a user nor a pod's name.
     """
     with running.cluster.namespace("elsewhere") as namespace:
-        running.pod("stranger", namespace, annotations=OWN)
+        running.cluster.core.create_namespaced_pod(namespace, a_pod("stranger", annotations=OWN))
+        running.runs("stranger", namespace)
         accepted = running.send("stranger", namespace, attributes=CLAIMS)
 
         for trace in accepted:

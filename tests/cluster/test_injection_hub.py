@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from af_otel_semconv.carriers import stored_session_id
 
 from af_otel.facility import Facility
 from af_otel.kubernetes.client import Cluster
@@ -157,7 +158,7 @@ def test_a_users_pod_says_whose_it_is(hub):
     assert made["theirs"] == pod["metadata"]["labels"]["theirs"] == "kept"
     assert env["THEIRS"] == "kept ann"
     carried = dict(item.split("=") for item in env["BAGGAGE"].split(","))
-    assert made["af-otel.io/session-id"] == carried["session.id"]
+    assert made["af-otel.io/session-id"] == stored_session_id(carried["session.id"])
     assert made["af-otel.io/user-hash"] == carried["user.hash"]
     assert re.fullmatch("[0-9a-f]{16}", carried["user.hash"])
     assert [c["name"] for c in pod["spec"]["initContainers"]] == [

@@ -69,10 +69,11 @@ def installed(cluster, api):
             },
             sampling={"share": 1, "wait": "2s"},
         )
+        # Before the policy, which lets nobody but the hub annotate it.
+        a_users_pod(cluster, hub)
         with applied(api, facility):
             for name in ("collector", "jaeger", "prometheus"):
                 ready(api, facility, f"af-otel-{name}")
-            a_users_pod(cluster, hub)
             yield facility
 
 

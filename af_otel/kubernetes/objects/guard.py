@@ -118,8 +118,10 @@ def _hub_label(facility: Facility, hub: Workload | None) -> Iterator[tuple[str, 
     if hub is None:
         return
     key, value = hub_label(facility)
-    now, before = (f"variables.{each}[?{_text(key)}]" for each in _pair("labels"))
-    labelled = f"({now}.orValue('') == {_text(value)})"
+    labelled, labelled_before = (
+        f"(variables.{each}[?{_text(key)}].orValue('') == {_text(value)})"
+        for each in _pair("labels")
+    )
     template, template_before = (f"variables.{each}[?'{_TEMPLATE}']" for each in _pair("labels"))
     same = f"{template} == {template_before} && variables.owners == variables.ownersBefore"
     allowed = [
@@ -128,7 +130,7 @@ def _hub_label(facility: Facility, hub: Workload | None) -> Iterator[tuple[str, 
         "request.?dryRun.orValue(false)",
         f"request.userInfo.username.startsWith('{_CONTROLLERS}')",
         f"request.userInfo.username == '{_CONTROLLER_MANAGER}'",
-        f"({now} == {before} && (!{labelled} || ({same})))",
+        f"({labelled} == {labelled_before} && (!{labelled} || ({same})))",
     ]
     message = (
         f"Label {key}={value} is the hub's, whose telemetry is believed about every user: only "
