@@ -92,6 +92,9 @@ def a_users_pod(cluster, namespace):
         },
         "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
     }
+    account = Ref("v1", "ServiceAccount", "default", namespace)
+    api = Cluster.connect(cluster.kubeconfig)
+    wait_for(lambda: api.get(account), "the namespace's service account", 60)
     cluster.core.create_namespaced_pod(namespace, body)
     wait_for(
         lambda: cluster.core.read_namespaced_pod("user", namespace).status.phase == "Running",

@@ -25,9 +25,22 @@ SINCE = (1, 30)
 PROTECTED = (carriers.POD_SESSION_ID, carriers.POD_USER_HASH)
 # A binding's annotations and labels become the pod's; a status is written with them.
 _RESOURCES = ["pods", "pods/status", "pods/binding", "bindings"]
-_CONTROLLERS = "system:serviceaccount:kube-system:"
-# Of control planes whose controllers share one account.
-_CONTROLLER_MANAGER = "system:kube-controller-manager"
+# Those that create pods from templates, or change whose they are. Other service accounts of
+# kube-system may be anybody's, an operator's for one.
+_CONTROLLERS = [
+    "system:kube-controller-manager",  # of control planes whose controllers share one account
+    *(
+        f"system:serviceaccount:kube-system:{name}"
+        for name in (
+            "replicaset-controller",
+            "statefulset-controller",
+            "daemon-set-controller",
+            "job-controller",
+            "replication-controller",
+            "generic-garbage-collector",
+        )
+    ),
+]
 _TEMPLATE = "pod-template-hash"
 
 
@@ -111,9 +124,8 @@ def _annotations(facility: Facility, hub: Workload | None) -> Iterator[tuple[str
 
 
 def _hub_label(facility: Facility, hub: Workload | None) -> Iterator[tuple[str, str]]:
-    """Yield what keeps pods from being the hub: they need a controller, which tells its own name.
-
-    Without a workload of the hub's there is nothing that the Collector would believe.
+    """Yield the rule for the hub's label: a controller has to create the pod, and names itself as
+    the owner. Without a workload of the hub the Collector believes no pod, so there is no rule.
     """
     if hub is None:
         return
@@ -128,8 +140,7 @@ def _hub_label(facility: Facility, hub: Workload | None) -> Iterator[tuple[str, 
         f"request.namespace != {_text(facility.hub.namespace)}",
         # A dry run creates nothing that could send; `install` tries the injection with them.
         "request.?dryRun.orValue(false)",
-        f"request.userInfo.username.startsWith('{_CONTROLLERS}')",
-        f"request.userInfo.username == '{_CONTROLLER_MANAGER}'",
+        f"request.userInfo.username in {_text(_CONTROLLERS)}",
         f"({labelled} == {labelled_before} && (!{labelled} || ({same})))",
     ]
     message = (
@@ -143,5 +154,5 @@ def _pair(field: str) -> tuple[str, str]:
     return field, f"{field}Before"
 
 
-def _text(value: str) -> str:
+def _text(value: str | list[str]) -> str:
     return json.dumps(value)
