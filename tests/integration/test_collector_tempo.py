@@ -40,6 +40,8 @@ PERMANENT = {
     "body too large": tempo.BODY_TOO_LARGE,
     "panic": tempo.PUSH_PANICKED,
 }
+# By default, the Collector logs ten equal lines in ten seconds, and leaves out the next 99.
+EVERY_LINE = {"logs": {"sampling": {"enabled": False}}}
 # Temporary refusals, with either protocol.
 TEMPORARY = {
     "rate limited": tempo.RATE_LIMITED,
@@ -116,12 +118,11 @@ def running_cluster_sender(directory, receiver, protocol, *, scheme="http", tls=
     # Without the sampler, which holds each trace for a second or two.
     undecided = {"processors": ["transform/stored", "batch"]}
     faster = {
-        # Ten at once would log more within a second than the Collector's log keeps.
         **hurried(exporter, sending_queue={"num_consumers": 2}),
         "processors": {
             "batch": {"timeout": "10ms", "send_batch_size": 1, "send_batch_max_size": 1}
         },
-        "service": {"pipelines": {"traces/undecided": undecided}},
+        "service": {"telemetry": EVERY_LINE, "pipelines": {"traces/undecided": undecided}},
     }
     text = yaml.safe_dump(config).replace(credentials.DIRECTORY, str(directory))
     overlays = [write(directory / "facility.yaml", text)]
@@ -141,7 +142,7 @@ def running_local_sender(directory, receiver):
     metrics = ("metrics/scraped", "metrics/histograms", "metrics/points")
     faster = {
         **hurried(LOCAL_EXPORTER, sending_queue=queue),
-        "service": {"pipelines": dict.fromkeys(metrics, nowhere)},
+        "service": {"telemetry": EVERY_LINE, "pipelines": dict.fromkeys(metrics, nowhere)},
     }
     overlay = write(directory / "faster.yaml", yaml.safe_dump(faster))
     env = {LOCAL_ENDPOINT: f"http://127.0.0.1:{receiver.http_port}"}
