@@ -434,7 +434,7 @@ async def test_a_graph_of_many_prefixes_stays_bounded(c, s, a, b, telemetry, mon
     assert graph.attributes["dask.graph.tasks"] == 8
 
 
-@gen_cluster(client=True)
+@gen_cluster(client=True, timeout=200)
 async def test_a_trace_of_many_graphs_stays_bounded(c, s, a, b, telemetry):
     """A cell of 55 graphs with 200 prefixes each: every graph has its span, which says how many
     others the trace had no room for. The first graphs have all of theirs, later ones fewer.
