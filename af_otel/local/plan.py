@@ -42,6 +42,7 @@ USUAL = {
     "hub-api": (8081, ""),
     "hub-proxy": (8001, ""),
     "collector-health": (13133, ""),
+    "collector-self": (4319, ""),
     "jaeger-otlp": (4418, ""),
     "tempo-grpc": (9095, ""),
     "tempo-otlp": (4418, ""),

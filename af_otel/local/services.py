@@ -97,6 +97,7 @@ def _telemetry(made: Plan, store: servers.Server, limits: TraceLimits) -> None:
                 "AF_OTEL_OTLP_HTTP": made.address("collector"),
                 "AF_OTEL_OTLP_GRPC": made.address("collector-grpc"),
                 "AF_OTEL_HEALTH": made.address("collector-health"),
+                "AF_OTEL_SELF_OTLP": made.address("collector-self"),
                 "AF_OTEL_SPANS_FILE": str(made.state.spans_file),
                 "AF_OTEL_QUEUE_DIR": str(made.directory("collector") / "queue"),
                 "AF_OTEL_TRACES_OTLP": f"https://{made.address(f'{store.name}-otlp')}",

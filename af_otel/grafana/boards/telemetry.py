@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from af_otel.grafana.place import Place
 
 # Data that returns from the journal on disk was counted when it was received.
-SENDERS = 'receiver!~"otlp/loopback.*|prometheus.*"'
+SENDERS = 'receiver!~"otlp/(loopback|self).*|prometheus.*"'
 SIGNALS = {"spans": "spans", "points": "metric_points"}
 
 
