@@ -41,11 +41,13 @@ upstream: venv
 # For the tests on a cluster, which skip, and say why, where there can be none. CI has one.
 parts-of-cluster: servers
 	@[ "$$CI" != true ] || tools/bootstrap.sh cluster
-	@! $(BIN)/python tests/cluster --possible || $(BIN)/python tools/build_servers.py --for cluster
+	@! $(BIN)/python tests/cluster --possible || { $(BIN)/python tools/build_servers.py --for cluster && \
+		$(BIN)/python tools/build_servers.py nginx; }
 
 cluster: servers
 	@tools/bootstrap.sh cluster
 	@$(BIN)/python tools/build_servers.py --for cluster
+	@$(BIN)/python tools/build_servers.py nginx
 	@$(BIN)/python tests/cluster $(ARGS)
 
 servers: venv

@@ -155,7 +155,8 @@ class Watcher:
                         self._note(trace, sent)
         with contextlib.suppress(OSError):
             for series in self.facility.prometheus.query("victim_points[5m]"):
-                name = series["metric"]["instance"]
+                # On Kubernetes, the pod comes first.
+                name = series["metric"]["instance"].rpartition("/")[2]
                 victim = self._named.get(name)
                 if victim is None:  # of an earlier case
                     continue

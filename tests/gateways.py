@@ -9,10 +9,19 @@ import re
 import threading
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from servers import COLLECTOR_CONFIGS, ROOT, Collector, free_port, running_collector
+from af_otel.collector import config
+from servers import (
+    COLLECTOR_CONFIGS,
+    ROOT,
+    Collector,
+    Server,
+    free_port,
+    program,
+    running_collector,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -199,3 +208,46 @@ def self_metrics(gateway: Collector) -> dict[str, float]:
 
 def stored_names(store: Collector) -> list[str]:
     return sorted(span["name"] for span in store.spans())
+
+
+@contextlib.contextmanager
+def limited_gateway(directory: Path, env: Mapping[str, str]) -> Iterator[Collector]:
+    """Run a Collector behind nginx, as in its pod; its endpoints are nginx's."""
+    settings = {**env, "AF_OTEL_SENDER": "metadata.x-real-ip"}
+    with running_gateway(directory / "collector", settings, ()) as gateway:
+        http, grpc, ready = (free_port() for _ in range(3))
+        behind = {
+            "127.0.0.1:14318": gateway.endpoint.removeprefix("http://"),
+            "127.0.0.1:14317": gateway.grpc_endpoint,
+            "listen 4318": f"listen 127.0.0.1:{http}",
+            "listen 4317": f"listen 127.0.0.1:{grpc}",
+            "/tmp/": f"{directory}/",
+        }
+        text = config.nginx()
+        for known, here in behind.items():
+            assert known in text
+            text = text.replace(known, here)
+        (directory / "nginx.conf").write_text(
+            # As the last server of `http`, only so that a test knows when to begin.
+            text.rstrip().removesuffix("}")
+            + f"server {{ listen 127.0.0.1:{ready}; location / {{ return 204; }} }}\n}}\n"
+        )
+        nginx = Server(
+            name="nginx",
+            command=[
+                *(program("nginx", "AF_OTEL_NGINX"), "-e", "stderr", "-g", "daemon off;"),
+                *("-c", str(directory / "nginx.conf")),
+            ],
+            env={},
+            directory=directory,
+            ready_url=f"http://127.0.0.1:{ready}/",
+        )
+        nginx.start()
+        try:
+            yield replace(
+                gateway,
+                endpoint=f"http://127.0.0.1:{http}",
+                grpc_endpoint=f"127.0.0.1:{grpc}",
+            )
+        finally:
+            nginx.stop()

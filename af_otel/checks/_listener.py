@@ -1,7 +1,8 @@
-"""The Collector as it would be installed, for some seconds, in one pod of three containers.
+"""The Collector as it would be installed, for some seconds, in one pod.
 
-`collector` is what other pods try to reach; `configuration` has the image's own binary read what is
-rendered; `trial` has the destinations, and what is sent to it says how they answer.
+Of its containers, `collector` is what other pods try to reach; `configuration` has the image's own
+binary read what is rendered, and `nginx` its own; `trial` has the destinations, and what is sent to
+it says how they answer.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from af_otel.checks.context import Context
 
-__all__ = ["TRIAL_PORT", "Failed", "Listener", "Made", "Parts", "parts", "pod", "started"]
+__all__ = ["NGINX", "TRIAL_PORT", "Failed", "Listener", "Made", "Parts", "parts", "pod", "started"]
 
+NGINX = "nginx"
 TRIAL_PORT = 4319  # what arrives there goes to the destinations
 _POD = ("securityContext", "nodeSelector", "tolerations", "imagePullSecrets", "affinity")
 _CONTAINER = ("image", "imagePullPolicy", "securityContext", "env", "envFrom", "volumeMounts")
@@ -41,6 +43,12 @@ class Parts:
     template: Mapping[str, Any]  # of its Deployment's pods
     files: Mapping[str, Mapping[str, str]]  # of the ConfigMaps that it mounts
     config: Mapping[str, Any]  # all of them as one
+
+    @property
+    def nginx(self) -> Mapping[str, Any] | None:
+        """The container before the Collector's, if there is one."""
+        others: list[Mapping[str, Any]] = self.template["spec"]["containers"][1:]
+        return others[0] if others else None
 
     @property
     def container(self) -> Mapping[str, Any]:
@@ -164,12 +172,25 @@ def _pod(context: Context) -> Made:
     trial, signals = _trial(collector.config)
     args = [str(arg) for arg in collector.container.get("args") or ()]
     containers = [
-        _container(collector, "collector", ["--config=env:AF_OTEL_PROBE_CONFIG"], _LISTENS),
-        _container(collector, "configuration", ["validate", *args]),
+        _container(
+            collector.container,
+            "collector",
+            args=["--config=env:AF_OTEL_PROBE_CONFIG"],
+            config=_LISTENS,
+        ),
+        _container(collector.container, "configuration", args=["validate", *args]),
     ]
+    if collector.nginx:
+        command = [*collector.nginx["command"], "-t"]
+        containers.append(_container(collector.nginx, NGINX, command=command))
     if signals:
         containers.append(
-            _container(collector, "trial", ["--config=env:AF_OTEL_PROBE_CONFIG"], trial)
+            _container(
+                collector.container,
+                "trial",
+                args=["--config=env:AF_OTEL_PROBE_CONFIG"],
+                config=trial,
+            )
         )
     spec = {
         **{
@@ -189,13 +210,12 @@ def _pod(context: Context) -> Made:
 
 
 def _container(
-    collector: Parts, name: str, args: list[str], config: Mapping[str, Any] | None = None
+    container: Mapping[str, Any],
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    **run: list[str],
 ) -> dict[str, Any]:
-    made = {
-        key: copy.deepcopy(collector.container[key])
-        for key in _CONTAINER
-        if key in collector.container
-    }
+    made = {key: copy.deepcopy(container[key]) for key in _CONTAINER if key in container}
     env = made.setdefault("env", [])
     for each in env:
         # A Secret that is missing is for the check of Secrets to say.
@@ -208,7 +228,7 @@ def _container(
     return {
         **made,
         "name": name,
-        "args": args,
+        **run,
         "resources": {
             "requests": {"cpu": "10m", "memory": "32Mi"},
             "limits": {"cpu": "1", "memory": "256Mi"},

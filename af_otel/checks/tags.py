@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding
-from af_otel.facility.collector import IMAGE
+from af_otel.facility.collector import IMAGE, NGINX
 from af_otel.facility.options import BackendImages
 from af_otel.kubernetes.errors import Forbidden
 
@@ -54,6 +54,9 @@ def _images(context: Context) -> Iterator[tuple[str, str, str]]:
     """Yield field, image and default of each image that an install deploys."""
     facility = context.facility
     yield "collector.image", facility.collector.image, IMAGE
+    limits = facility.collector.sender_limits
+    if limits.enabled:
+        yield "collector.sender_limits.image", limits.image, NGINX
     defaults = BackendImages()
     for name in ("prometheus", "jaeger", "grafana"):
         image = getattr(facility.backends.images, name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 _INSTALLED, _CHECKOUT = _PACKAGE / "config", _PACKAGE.parents[1] / "collector-config"
 PLAIN = ("base.yaml", "kubernetes.yaml")
+NGINX = "nginx.conf"
 # Without, the Collector refuses a configuration that asks for remote write 2.0.
 FLAGS = "--feature-gates=exporter.prometheusremotewritexporter.enableSendingRW2"
 
@@ -27,6 +28,11 @@ def directory() -> Path:
 def plain() -> dict[str, str]:
     """The files that every facility's Collector reads, by name and in their order."""
     return {name: (directory() / name).read_text(encoding="utf-8") for name in PLAIN}
+
+
+def nginx() -> str:
+    """Return the configuration of nginx, which limits what each sender takes of a Collector."""
+    return (directory() / NGINX).read_text(encoding="utf-8")
 
 
 def parsed() -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IMAGE = "otel/opentelemetry-collector-contrib:0.159.0"
+NGINX = "nginxinc/nginx-unprivileged:1.28.0-alpine"
 
 
 class Requests(Part):
@@ -116,6 +117,15 @@ class Toleration(Part):
             )
 
 
+class SenderLimits(Part):
+    """nginx before the Collector, so that no pod takes up the share of others."""
+
+    enabled: bool = True
+    """Whether each pod's requests are limited in number and in what is handled at once."""
+    image: Image = NGINX
+    """Its image: nginx 1.20 or later, which needs no root."""
+
+
 class Collector(Part):
     """The OpenTelemetry Collector that all telemetry goes through."""
 
@@ -131,6 +141,8 @@ class Collector(Part):
     """Processor and memory."""
     storage: Storage = Field(default_factory=Storage)
     """The queue on disk."""
+    sender_limits: SenderLimits = Field(default_factory=SenderLimits)
+    """Limits for each pod that sends."""
     node_selector: Labels = Field(
         default_factory=dict, examples=[{"hub.jupyter.org/node-purpose": "core"}]
     )

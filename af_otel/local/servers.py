@@ -62,6 +62,8 @@ class Kind:
     used_by
         `up`; or `cluster`, if it is a part of the Kubernetes of one node that `make cluster`
         starts; or `tests` alone.
+    asked
+        The option that prints the version.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Kind:
     answer: str
     pins: tuple[str, ...] = ()
     used_by: Literal["up", "cluster", "tests"] = "up"
+    asked: str = "--version"
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,17 @@ KNOWN: Final = {
             used_by="tests",
         ),
         Kind(
+            "nginx",
+            "AF_OTEL_NGINX",
+            ("nginx",),
+            # `-e` is of 1.19.5.
+            ">=1.20,<2",
+            r"nginx version: nginx/(\d\S*)",
+            ("tools/servers/nginx",),
+            used_by="tests",
+            asked="-v",
+        ),
+        Kind(
             "traceql",
             "AF_OTEL_TRACEQL",
             ("af-otel-traceql",),
@@ -285,7 +299,7 @@ def _version(kind: Kind, program: str) -> str | None:
     """What the program says; empty for a build without a version, None if it is something else."""
     try:
         result = subprocess.run(
-            [program, "--version"],
+            [program, kind.asked],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -35,7 +35,7 @@ def load(node: Node) -> None:
     there = images.known(node)
     for name, (server, path) in images.SERVERS.items():
         if images.full_name(name) not in there:
-            images.load_static(node, name, servers.find(server).path, path)
+            images.load_program(node, name, servers.find(server).path, path)
     for name, recipe in LAYERED.items():
         if name not in there:
             layers, settings = recipe()

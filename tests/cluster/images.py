@@ -28,6 +28,7 @@ SERVERS = {
     "otel/opentelemetry-collector-contrib:0.159.0": ("collector", "/otelcol-contrib"),
     "jaegertracing/jaeger:2.13.0": ("jaeger", "/cmd/jaeger/jaeger-linux"),
     "prom/prometheus:v3.16.0": ("prometheus", "/bin/prometheus"),
+    "nginxinc/nginx-unprivileged:1.28.0-alpine": ("nginx", "/usr/sbin/nginx"),
 }
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -106,40 +107,40 @@ def load(
         archive.unlink(missing_ok=True)
 
 
-def load_static(node: Node, name: str, program: Path, path: str) -> None:
-    """Load one program that needs nothing else as an image whose entry point it is."""
-    with tempfile.TemporaryDirectory(dir=node.state) as tree:
-        target = Path(tree) / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(program, target)
-        Path(tree).chmod(0o755)
-        (Path(tree) / "tmp").mkdir()
-        (Path(tree) / "tmp").chmod(0o1777)
-        packed = layer(Path(tree), node.state)
+def load_program(
+    node: Node, name: str, program: Path, path: str, arguments: Sequence[str] = ()
+) -> None:
+    """Load a program, with the libraries of this machine that it needs, as an image."""
+    with tempfile.TemporaryDirectory(dir=node.state) as directory:
+        tree = Path(directory)
+        tree.chmod(0o755)
+        for file, target in {**_libraries(program), program: path}.items():
+            copy = tree / target.lstrip("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+        (tree / "tmp").mkdir()
+        (tree / "tmp").chmod(0o1777)
+        packed = layer(tree, node.state)
     try:
-        load(node, name, [packed], entrypoint=[path])
+        load(node, name, [packed], entrypoint=[path, *arguments])
     finally:
         packed.path.unlink()
 
 
-def load_pause(node: Node, state: Path) -> None:
-    """What holds a pod's namespaces: the machine's `sleep`, and the libraries that it needs."""
-    with tempfile.TemporaryDirectory(dir=state) as tree:
-        sleep = shutil.which("sleep") or "/bin/sleep"
-        linked = subprocess.run(["ldd", sleep], capture_output=True, text=True, check=True).stdout
-        files = [word for word in linked.split() if word.startswith("/")]
-        for file in (sleep, *files):
-            target = Path(tree) / file.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
-        Path(tree).chmod(0o755)
-        packed = layer(Path(tree), state)
-    load(node, PAUSE, [packed], entrypoint=[sleep, "infinity"])
-    packed.path.unlink()
+def _libraries(program: Path) -> dict[Path, str]:
+    """Return the shared libraries that a program is linked with; none for a static one."""
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    return {Path(word): word for word in linked.split() if word.startswith("/")}
+
+
+def load_pause(node: Node) -> None:
+    """Load what holds a pod's namespaces."""
+    sleep = shutil.which("sleep") or "/bin/sleep"
+    load_program(node, PAUSE, Path(sleep), sleep, ["infinity"])
 
 
 def load_coredns(node: Node) -> None:
-    load_static(node, COREDNS, servers.find("coredns").path, "/coredns")
+    load_program(node, COREDNS, servers.find("coredns").path, "/coredns")
 
 
 def known(node: Node) -> set[str]:

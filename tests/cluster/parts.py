@@ -73,7 +73,7 @@ def start_containerd(node: Node) -> None:
     config.write_text(CONTAINERD.format(state=node.state, pause=images.PAUSE, cni=CNI))
     node.start("containerd", "containerd", "-c", config)
     wait_for(lambda: node.can("ctr", "version"), "containerd answers", 60)
-    images.load_pause(node, node.state)
+    images.load_pause(node)
 
 
 def _pod_network(node: Node) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def findings(*objects):
     ("hard", "used"),
     [
         ({"pods": "1"}, {"pods": "1"}),
-        ({"limits.memory": "1Gi"}, {"limits.memory": "768Mi"}),
-        ({"requests.cpu": "100m"}, {"requests.cpu": "30m"}),
+        ({"limits.memory": "1152Mi"}, {"limits.memory": "768Mi"}),
+        ({"requests.cpu": "110m"}, {"requests.cpu": "30m"}),
     ],
 )
 def test_a_quota_that_is_just_enough_is_enough(hard, used):

@@ -9,7 +9,7 @@ from rendered import a_facility
 from af_otel.collector import config, destinations
 from af_otel.collector.validate import validate
 from af_otel.errors import AfOtelError
-from af_otel.kubernetes.objects.collector import server
+from af_otel.kubernetes.objects.collector import files, server
 from af_otel.kubernetes.objects.facts import Facts
 from af_otel.local.servers import find
 
@@ -40,7 +40,7 @@ def accepted(facility):
         name: value if isinstance(value, str) else "from-elsewhere"
         for name, value in made.env.items()
     }
-    validate(find("collector").path, made.files, env)
+    validate(find("collector").path, files(facility), env)
 
 
 def test_grpc_has_the_queue_on_disk_that_http_has():
@@ -212,11 +212,10 @@ def test_files_are_laid_over_each_other_as_the_collector_does():
 
 def test_mistake_is_told_in_the_collectors_own_words():
     """Which field of which component it does not know."""
-    made = server(sent_to(), Facts())
     wrong = yaml.safe_dump({"exporters": {"otlp_http/traces": {"endpont": "x"}}})
 
     with pytest.raises(AfOtelError) as error:
-        validate(find("collector").path, {**made.files, "wrong.yaml": wrong}, {})
+        validate(find("collector").path, {**files(sent_to()), "wrong.yaml": wrong}, {})
 
     assert "endpont" in error.value.where
     assert "otlp_http/traces" in error.value.where

@@ -6,13 +6,14 @@ import pytest
 from inline_snapshot import snapshot
 from rendered import PROMETHEUS, TEMPO, a_facility, pods, rendered
 
+from af_otel.collector import config
+
 
 def test_memory_is_refused_before_it_is_collected_and_before_it_is_out():
     """Over 60 % the Collector refuses, at 80 % Go and it clear up, at 100 % the kernel would."""
     resources = {"limits": {"memory": "2Gi"}}
-    (container,) = pods(a_facility(collector={"resources": resources}))["af-otel-collector"][
-        "spec"
-    ]["containers"]
+    facility = a_facility(collector={"resources": resources})
+    container = pods(facility)["af-otel-collector"]["spec"]["containers"][0]
     env = {item["name"]: item.get("value") for item in container["env"]}
     assert container["resources"]["limits"] == {"memory": "2Gi"}
     assert (
@@ -38,7 +39,7 @@ def test_credentials_are_mounted_and_never_copied():
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     assert volumes["traces-auth"]["secret"]["secretName"] == "login"
     assert volumes["traces-ca"]["configMap"]["name"] == "authority"
-    (container,) = spec["containers"]
+    container = spec["containers"][0]
     read_only = {mount["name"] for mount in container["volumeMounts"] if mount.get("readOnly")}
     assert read_only == {"config", "traces-auth", "traces-ca"}
     (variable,) = (item for item in container["env"] if "secretKeyRef" in item.get("valueFrom", {}))
@@ -65,7 +66,7 @@ def test_credentials_are_mounted_and_never_copied():
 def test_the_label_that_makes_a_pod_the_hub_is_one_that_users_pods_lack(hub, users, told):
     """The hub is believed what it says about users; a user's pod with `app: jupyterhub` is not."""
     facility = a_facility(hub={"namespace": "jhub", "selector": hub}, users={"selector": users})
-    (container,) = pods(facility)["af-otel-collector"]["spec"]["containers"]
+    container = pods(facility)["af-otel-collector"]["spec"]["containers"][0]
     env = {item["name"]: item.get("value") for item in container["env"]}
     assert (env["AF_OTEL_HUB_LABEL"], env["AF_OTEL_HUB_LABEL_VALUE"]) == told
 
@@ -104,3 +105,26 @@ def test_the_collector_may_read_pods_where_it_injects_and_nodes_where_it_measure
             assert item["subjects"] == [
                 {"kind": "ServiceAccount", "name": "af-otel-collector", "namespace": "af-otel"}
             ]
+
+
+def test_nginx_takes_what_pods_send_and_says_which_pod_sent_it():
+    """The Collector's receivers listen where nginx.conf looks for them, and nowhere else."""
+    nginx = pods(a_facility())["af-otel-collector"]["spec"]["containers"][1]
+    assert {port["containerPort"] for port in nginx["ports"]} == {4317, 4318}
+    text = config.nginx()
+    for name in ("AF_OTEL_OTLP_HTTP", "AF_OTEL_OTLP_GRPC"):
+        assert f"server {collector_env(a_facility())[name]};" in text
+    assert collector_env(a_facility())["AF_OTEL_SENDER"] == "metadata.x-real-ip"
+
+
+def test_without_limits_the_collector_is_alone_in_its_pod():
+    """Then the sender is the other end of the connection, as no header may say otherwise."""
+    facility = a_facility(collector={"sender_limits": {"enabled": False}})
+    (container,) = pods(facility)["af-otel-collector"]["spec"]["containers"]
+    assert {4317, 4318} <= {port["containerPort"] for port in container["ports"]}
+    assert not {"AF_OTEL_SENDER", "AF_OTEL_OTLP_HTTP"} & set(collector_env(facility))
+
+
+def collector_env(facility):
+    container = pods(facility)["af-otel-collector"]["spec"]["containers"][0]
+    return {item["name"]: item.get("value") for item in container["env"]}

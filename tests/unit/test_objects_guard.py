@@ -14,7 +14,7 @@ NAME = "ValidatingAdmissionPolicy af-otel-casa-identity"
 
 def believed(facility, **facts):
     """Return what the Collector is told of the policy and the hub."""
-    (container,) = pods(facility, **facts)["af-otel-collector"]["spec"]["containers"]
+    container = pods(facility, **facts)["af-otel-collector"]["spec"]["containers"][0]
     env = {item["name"]: item.get("value") for item in container["env"]}
     return env["AF_OTEL_GUARDED"], env["AF_OTEL_HUB_WORKLOAD"]
 

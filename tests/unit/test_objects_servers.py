@@ -105,15 +105,15 @@ def test_a_pod_asks_for_nothing_that_restricted_forbids(name):
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] > 0
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    (container,) = spec["containers"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-    }
-    assert {"cpu", "memory"} <= set(container["resources"]["requests"])
-    assert container["resources"]["limits"]["memory"]
-    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    for container in spec["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert container["resources"]["limits"]["memory"]
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
     # Only who talks to the API is told who it is.
     assert spec["automountServiceAccountToken"] is (name == "af-otel-collector")
 
@@ -123,20 +123,23 @@ def test_every_name_that_a_pod_and_a_service_use_is_there(name):
     """Ports of probes and Services, volumes and files are those of the pod."""
     found = rendered(with_servers(), storage=True)
     template = found[f"Deployment {name}"]["spec"]["template"]
-    (container,) = template["spec"]["containers"]
-    ports = {port["name"] for port in container["ports"]}
+    containers = template["spec"]["containers"]
+    ports = [port["name"] for container in containers for port in container["ports"]]
+    assert len(set(ports)) == len(ports)
     service = found[f"Service {name}"]["spec"]
-    assert {port["targetPort"] for port in service["ports"]} <= ports
+    assert {port["targetPort"] for port in service["ports"]} <= set(ports)
     assert service["selector"].items() <= template["metadata"]["labels"].items()
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        ((how, asked),) = (
-            (key, value)
-            for key, value in container[probe].items()
-            if key in {"httpGet", "tcpSocket"}
-        )
-        assert asked["port"] in ports, how
+    for container in containers:
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            ((how, asked),) = (
+                (key, value)
+                for key, value in container[probe].items()
+                if key in {"httpGet", "tcpSocket"}
+            )
+            assert asked["port"] in {port["name"] for port in container["ports"]}, how
     volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
-    assert set(volumes) == {mount["name"] for mount in container["volumeMounts"]}
+    mounts = {mount["name"] for container in containers for mount in container["volumeMounts"]}
+    assert set(volumes) == mounts
     files = found[f"ConfigMap {name}"]["data"]
     assert {item["key"] for item in volumes["config"]["configMap"]["items"]} == set(files)
     assert f"PersistentVolumeClaim {name}" in found

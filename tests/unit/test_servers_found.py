@@ -146,7 +146,7 @@ def test_unknown_server_lists_the_known():
         """\
 Server `promethius` is unknown
   hint:  known are `collector`, `prometheus`, `tempo`, `jaeger`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `traceql`\
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `nginx`, `traceql`\
 """
     )
 

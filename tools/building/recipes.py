@@ -38,6 +38,8 @@ def build(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None
         _build_proxy(kind, into, log, progress)
     elif kind.name == "chromium":
         _build_browser(kind, into, log, progress)
+    elif kind.name == "nginx":
+        _unpack_debian(kind, into, log, progress)
     elif kind.name == "traceql":
         _build_traceql(kind, into, log, progress)
     else:
@@ -74,6 +76,28 @@ def _build_traceql(kind: servers.Kind, into: Path, log: Path, progress: Progress
     node = _npm(kind, into, log, progress)
     shutil.copyfile(servers.CHECKOUT / kind.pins[0] / "parse.js", into / "parse.js")
     _launcher(kind, into, node)
+
+
+def _unpack_debian(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> None:
+    """Take a program out of Debian's package, as installing it would start a service."""
+    package = servers.recipe(kind)["package"]
+    progress.phase(f"downloading Debian's package `{package}`")
+
+    def run(*command: str) -> None:
+        commands.run(command, cwd=into, env=dict(os.environ), log=log)
+
+    try:
+        run("apt-get", "download", package)
+    except AfOtelError:
+        if os.geteuid() != 0:
+            raise
+        run("apt-get", "update")
+        run("apt-get", "download", package)
+    (archive,) = into.glob("*.deb")
+    run("dpkg-deb", "--extract", archive.name, "unpacked")
+    (into / "unpacked" / "usr" / "sbin" / kind.programs[0]).replace(into / kind.programs[0])
+    shutil.rmtree(into / "unpacked")
+    archive.unlink()
 
 
 def _npm(kind: servers.Kind, into: Path, log: Path, progress: Progress) -> toolchains.Node:

@@ -22,6 +22,28 @@ if TYPE_CHECKING:
 
 MIB = 1024**2
 CONFIG_ANNOTATION = "af-otel.io/config"
+_SCRATCH = "tmp"
+
+
+@dataclass(frozen=True)
+class Front:
+    """A container before a server, in its pod, that takes what comes to some of its ports.
+
+    Parameters
+    ----------
+    name, image, command
+        The container, which needs neither variables nor root.
+    ports
+        Names of the Service's ports that lead to it.
+    resources
+        As in a container.
+    """
+
+    name: str
+    image: str
+    command: list[str]
+    ports: frozenset[str]
+    resources: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,8 @@ class Server:
         Seconds that it takes to end well.
     account
         Its ServiceAccount, if it talks to the API.
+    front
+        What takes its connections in its place.
     """
 
     name: str
@@ -75,6 +99,7 @@ class Server:
     annotations: dict[str, str] = field(default_factory=dict)
     grace: int = 30
     account: str = ""
+    front: Front | None = None
 
 
 def objects(facility: Facility, facts: Facts, server: Server) -> list[dict[str, Any]]:
@@ -178,9 +203,11 @@ def _pod(facility: Facility, facts: Facts, server: Server) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "terminationGracePeriodSeconds": server.grace,
-        "containers": [_container(facility, server, volumes)],
+        "containers": [_container(facility, server, volumes), *_front(facility, server)],
         "volumes": [{"name": name, **source} for name, (_, source) in volumes.items()],
     }
+    if server.front:
+        spec["volumes"].append({"name": _SCRATCH, "emptyDir": {"sizeLimit": "16Mi"}})
     if server.account:
         spec["serviceAccountName"] = server.account
     if where.pull_secrets:
@@ -210,13 +237,10 @@ def _container(
         "ports": [
             {"name": name, "containerPort": number, "protocol": "TCP"}
             for name, number in (server.ports | server.hidden_ports).items()
+            if server.front is None or name not in server.front.ports
         ],
         "resources": server.resources,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": _confined(),
         # Old data may take minutes to read; until it has started once, it is not killed for that.
         "startupProbe": _probe(server.ready, periodSeconds=2, failureThreshold=150),
         "readinessProbe": _probe(server.ready, periodSeconds=5, failureThreshold=3),
@@ -225,6 +249,44 @@ def _container(
             {"name": name, "mountPath": path, **({"readOnly": True} if _read(source) else {})}
             for name, (path, source) in volumes.items()
         ],
+    }
+
+
+def _front(facility: Facility, server: Server) -> list[dict[str, Any]]:
+    front = server.front
+    if front is None:
+        return []
+    ports = {name: number for name, number in server.ports.items() if name in front.ports}
+    serves = (next(iter(ports)), "")
+    return [
+        {
+            "name": front.name,
+            "image": front.image,
+            "imagePullPolicy": facility.collector.pull_policy,
+            "command": front.command,
+            "ports": [
+                {"name": name, "containerPort": number, "protocol": "TCP"}
+                for name, number in ports.items()
+            ],
+            "resources": front.resources,
+            "securityContext": _confined(),
+            "startupProbe": _probe(serves, periodSeconds=2, failureThreshold=30),
+            "readinessProbe": _probe(serves, periodSeconds=5, failureThreshold=3),
+            "livenessProbe": _probe(serves, periodSeconds=20, failureThreshold=6),
+            "volumeMounts": [
+                {"name": "config", "mountPath": server.file_directory, "readOnly": True},
+                {"name": _SCRATCH, "mountPath": "/tmp"},  # noqa: S108 - in its container
+            ],
+        }
+    ]
+
+
+def _confined() -> dict[str, Any]:
+    """Return a container's security context, as the level `restricted` asks for."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
     }
 
 

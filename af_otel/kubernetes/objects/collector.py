@@ -9,7 +9,7 @@ import yaml
 from af_otel.collector import config, destinations
 from af_otel.kubernetes.objects import _server
 from af_otel.kubernetes.objects._labels import COLLECTOR
-from af_otel.kubernetes.objects._server import Server
+from af_otel.kubernetes.objects._server import Front, Server
 from af_otel.kubernetes.objects._settings import QUEUE, settings
 from af_otel.kubernetes.objects._yaml import Dumper
 from af_otel.kubernetes.objects.guard import guarded
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 HEALTH_PORT = 13133
 _CONFIG = "/etc/af-otel"
+_OTLP = {"otlp-grpc": 4317, "otlp-http": 4318}
+# Where nginx.conf looks for the Collector.
+_BEHIND_NGINX = {
+    "AF_OTEL_OTLP_HTTP": "127.0.0.1:14318",
+    "AF_OTEL_OTLP_GRPC": "127.0.0.1:14317",
+    "AF_OTEL_SENDER": "metadata.x-real-ip",
+}
 
 
 def collector(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
@@ -37,7 +44,8 @@ def collector(facility: Facility, facts: Facts) -> list[dict[str, Any]]:
 def server(facility: Facility, facts: Facts) -> Server:
     """The Collector as a pod; one of it, as tail sampling has to see whole traces."""
     read = files(facility)
-    ports = {"otlp-grpc": 4317, "otlp-http": 4318, SELF_METRICS: SELF_METRICS_PORT}
+    limits = facility.collector.sender_limits
+    ports = {**_OTLP, SELF_METRICS: SELF_METRICS_PORT}
     if facility.destinations.metrics.scrape:
         ports[METRICS] = METRICS_PORT
     return Server(
@@ -50,7 +58,7 @@ def server(facility: Facility, facts: Facts) -> Server:
         hidden_ports={"health": HEALTH_PORT},
         ready=("health", "/"),
         alive=("health", "/"),
-        files=read,
+        files=read | ({config.NGINX: config.nginx()} if limits.enabled else {}),
         file_directory=_CONFIG,
         data=QUEUE,
         size=facility.collector.storage.size,
@@ -60,6 +68,20 @@ def server(facility: Facility, facts: Facts) -> Server:
         # What waits for its trace to be whole is decided on and queued; the queue stays on disk.
         grace=60,
         account=COLLECTOR,
+        front=_nginx(facility) if limits.enabled else None,
+    )
+
+
+def _nginx(facility: Facility) -> Front:
+    return Front(
+        name="nginx",
+        image=facility.collector.sender_limits.image,
+        command=["nginx", "-e", "stderr", "-c", f"{_CONFIG}/{config.NGINX}", "-g", "daemon off;"],
+        ports=frozenset(_OTLP),
+        resources={
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"memory": "128Mi"},
+        },
     )
 
 
@@ -75,4 +97,5 @@ def environment(facility: Facility, facts: Facts) -> dict[str, str | dict[str, A
         item["name"]: item.get("value") or item["valueFrom"]
         for item in destinations.secret_env(facility)
     }
-    return {**settings(facility, facts.hub, guarded=guarded(facility, facts)), **secret}
+    behind = _BEHIND_NGINX if facility.collector.sender_limits.enabled else {}
+    return {**settings(facility, facts.hub, guarded=guarded(facility, facts)), **behind, **secret}
