@@ -391,7 +391,7 @@ def running_tempo(directory: Path) -> Iterator[TraceStore]:
 
 
 @contextlib.contextmanager
-def running_prometheus(directory: Path) -> Iterator[Prometheus]:
+def running_prometheus(directory: Path, *flags: str) -> Iterator[Prometheus]:
     """A Prometheus with the local facility's own settings, and nothing to scrape."""
 
     def make() -> Prometheus:
@@ -407,6 +407,7 @@ def running_prometheus(directory: Path) -> Iterator[Prometheus]:
                 f"--storage.tsdb.path={directory / 'prometheus'}",
                 f"--web.listen-address=127.0.0.1:{port}",
                 *PROMETHEUS_FLAGS,
+                *flags,
             ],
             env={},
             directory=directory,

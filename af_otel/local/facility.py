@@ -41,7 +41,7 @@ class ServiceStatus:
         """Seconds from start to ready, so far when it is not."""
         if self.seconds_to_ready is not None or self.started is None:
             return self.seconds_to_ready
-        return time.time() - self.started
+        return max(0.0, time.time() - self.started)
 
 
 @dataclass
