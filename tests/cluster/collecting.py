@@ -199,17 +199,23 @@ class Collecting:
 
     def said(self) -> str:
         """The Collector's log."""
-        return self.api.logs(self.facility.namespace, self.collector()["metadata"]["name"])
+        name = self.collector()["metadata"]["name"]
+        return self.api.logs(self.facility.namespace, name, "collector")
+
+    def _status(self) -> dict[str, Any]:
+        """Return the status of the Collector's container."""
+        statuses: list[dict[str, Any]] = self.collector()["status"]["containerStatuses"]
+        return next(status for status in statuses if status["name"] == "collector")
 
     def kill(self) -> None:
         """SIGKILL to the Collector; its pod stays, and starts it again."""
-        (status,) = self.collector()["status"]["containerStatuses"]
+        status = self._status()
         container = status["containerID"].removeprefix("containerd://")
         self.cluster.node.run("ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
         restarts = status["restartCount"]
 
         def again() -> bool:
-            (now,) = self.collector()["status"]["containerStatuses"]
+            now = self._status()
             return bool(now["ready"] and now["restartCount"] > restarts)
 
         wait_for(again, "the Collector runs again", 120)

@@ -224,7 +224,7 @@ def test_the_collector_reads_no_more_than_it_may_and_that_is_enough(api, install
     """Pods of each of the facility's namespaces, and the kubelets; the API has refused nothing."""
     assert measured(api, installed, f'up{{job="{installed.name}/kubelet"}} == 1')
     (pod,) = collectors(api, installed)
-    said = api.logs(installed.namespace, pod["metadata"]["name"])
+    said = api.logs(installed.namespace, pod["metadata"]["name"], "collector")
     assert "forbidden" not in said
     account = f"system:serviceaccount:{installed.namespace}:af-otel-collector"
     assert account not in said

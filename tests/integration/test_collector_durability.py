@@ -13,7 +13,9 @@ from gateways import ALL, NONE, running_gateway, running_store, self_metrics, st
 from otlp import new_counter, new_span
 
 from servers import (
+    COLLECTOR_CONFIGS,
     ROOT,
+    free_port,
     running_collector,
     running_jaeger,
     running_prometheus,
@@ -168,6 +170,53 @@ def test_nothing_is_lost_while_the_trace_store_is_down(tmp_path):
             failed = "otelcol_exporter_send_failed_spans"
             said = self_metrics(gateway)
             assert not sum(value for key, value in said.items() if key.startswith(failed))
+
+
+def test_a_store_that_is_away_until_the_disk_is_full_loses_nothing(tmp_path):
+    """Senders are refused once the journal is full, too. When the store is back, all that was
+    accepted is stored, nothing was dropped, and the files are small again.
+    """
+    queue, port = tmp_path / "queue", free_port()
+    env = {
+        **ALL,
+        "AF_OTEL_QUEUE_DIR": str(queue),
+        "AF_OTEL_TRACES_OTLP": f"http://127.0.0.1:{port}",
+        "AF_OTEL_TRACES_QUEUE_BYTES": "16000000",
+        "AF_OTEL_JOURNAL_BYTES": "8000000",
+        "AF_OTEL_COMPACT_ABOVE_MIB": "8",
+        "AF_OTEL_COMPACT_BELOW_MIB": "2",
+    }
+    text = {"text": "x" * 20_000}
+    accepted, refused = set(), 0
+    with running_gateway(tmp_path / "gateway", env) as gateway:
+        full = time.monotonic() + 60
+        while refused < 50 and time.monotonic() < full:
+            span = new_span("cell", attributes=text)
+            try:
+                gateway.send(span)
+            except OSError:
+                refused += 1
+                time.sleep(0.1)
+            else:
+                accepted.add(span["spanId"])
+        said = self_metrics(gateway)
+        assert refused == 50
+        grown = (queue / "exporter_otlp_http_traces_traces").stat().st_size
+        assert grown > 8 * 2**20
+
+        with running_collector(
+            tmp_path / "store", COLLECTOR_CONFIGS, {"AF_OTEL_OTLP_HTTP": f"127.0.0.1:{port}"}
+        ) as store:
+            store.wait_for_spans(
+                lambda spans: accepted <= {span["span_id"] for span in spans}, "all", 90
+            )
+            wait_for(lambda: total(queue) < grown / 2, "the files are small again", 60)
+        dropped = 'otelcol_exporter_enqueue_failed_spans{exporter="otlp_http/traces"'
+        assert not [key for key in said if key.startswith(dropped)]
+
+
+def total(directory):
+    return sum(file.stat().st_size for file in directory.iterdir())
 
 
 def is_stored(store, load):

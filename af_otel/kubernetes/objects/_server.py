@@ -160,7 +160,12 @@ def _deployment(facility: Facility, facts: Facts, server: Server) -> dict[str, A
         "metadata": {
             "labels": labels(facility, server.name),
             # A change of the files alone makes no new pod, and no server of ours rereads them.
-            "annotations": {CONFIG_ANNOTATION: digest[:12], **server.annotations},
+            "annotations": {
+                CONFIG_ANNOTATION: digest[:12],
+                # What `kubectl logs` shows unless asked for another one.
+                "kubectl.kubernetes.io/default-container": _name(server),
+                **server.annotations,
+            },
         },
         "spec": _pod(facility, facts, server),
     }
@@ -226,7 +231,7 @@ def _container(
     facility: Facility, server: Server, volumes: Mapping[str, tuple[str, dict[str, Any]]]
 ) -> dict[str, Any]:
     return {
-        "name": server.name.removeprefix("af-otel-"),
+        "name": _name(server),
         "image": server.image,
         "imagePullPolicy": facility.collector.pull_policy,
         "args": server.args,
@@ -250,6 +255,11 @@ def _container(
             for name, (path, source) in volumes.items()
         ],
     }
+
+
+def _name(server: Server) -> str:
+    """Return the name of a server's own container."""
+    return server.name.removeprefix("af-otel-")
 
 
 def _front(facility: Facility, server: Server) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ def settings(
 def _bounds(facility: Facility) -> dict[str, str]:
     memory = amount(facility.collector.resources.limits.memory) / _MIB
     volume = amount(facility.collector.storage.size)
+    compact = min(256, max(8, int(volume / _MIB / 20)))
     return {
         "AF_OTEL_MEMORY_LIMIT_MIB": str(int(memory * _LIMIT)),
         "AF_OTEL_MEMORY_SPIKE_MIB": str(int(memory * _SPIKE)),
@@ -53,6 +54,8 @@ def _bounds(facility: Facility) -> dict[str, str]:
         "AF_OTEL_TRACES_QUEUE_BYTES": str(int(volume * _TRACES)),
         "AF_OTEL_METRICS_QUEUE_BYTES": str(int(volume * _METRICS)),
         "AF_OTEL_JOURNAL_BYTES": str(int(volume * _JOURNAL)),
+        "AF_OTEL_COMPACT_ABOVE_MIB": str(compact),
+        "AF_OTEL_COMPACT_BELOW_MIB": str(compact // 4),
     }
 
 
