@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from af_otel.checks._registry import check
 from af_otel.checks.finding import Finding
+from af_otel.kubernetes.claims import KIND
+from af_otel.kubernetes.objects._labels import COLLECTOR
+from af_otel.kubernetes.refs import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,9 @@ _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 @check("Cluster", "Is there storage for the Collector's queue?")
 def storage_is_there(context: Context) -> Iterator[Finding]:
     """The storage class that facility.yaml names, or a default one."""
+    namespace = context.facility.namespace
+    if context.live.get(Ref("v1", KIND, COLLECTOR, namespace)) is not None:
+        return  # an install uses the volume that exists, whatever becomes of its class
     classes = context.live.list("StorageClass", "storage.k8s.io/v1")
     names = [each["metadata"]["name"] for each in classes]
     wanted = context.facility.collector.storage.storage_class

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from af_otel.kubernetes.objects._labels import chooses, label_selector
+from af_otel.kubernetes.claims import KIND
+from af_otel.kubernetes.objects._labels import COLLECTOR, chooses, label_selector
 from af_otel.kubernetes.objects.facts import Facts, Workload, namespaces
 from af_otel.kubernetes.ownership import owner
 from af_otel.kubernetes.refs import Ref
@@ -30,6 +31,7 @@ def read(cluster: Cluster, facility: Facility) -> Facts:
         version=cluster.version,
         namespace_exists=namespace is not None and owner(namespace) != facility.name,
         storage=_storage(cluster, facility.collector.storage.storage_class),
+        claims=_claims(cluster, facility),
         network_policies=tuple(
             policy
             for name in namespaces(facility)
@@ -62,6 +64,16 @@ def _storage(cluster: Cluster, wanted: str | None) -> bool:
         (each["metadata"].get("annotations") or {}).get(key) == "true"
         for each in classes
         for key in _DEFAULT_CLASS
+    )
+
+
+def _claims(cluster: Cluster, facility: Facility) -> frozenset[str]:
+    wanted = facility.backends
+    servers = [name for name in ("prometheus", "jaeger", "grafana") if getattr(wanted, name)]
+    names = [COLLECTOR, *(f"af-otel-{name}" for name in servers)]
+    found = {name: cluster.get(Ref("v1", KIND, name, facility.namespace)) for name in names}
+    return frozenset(
+        name for name, claim in found.items() if claim and owner(claim) == facility.name
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from af_otel.errors import AfOtelError
-from af_otel.kubernetes import apply, facts, inventory, plan, proof, pulls, restart, wait
+from af_otel.kubernetes import apply, claims, facts, inventory, plan, proof, pulls, restart, wait
 from af_otel.kubernetes.errors import Forbidden
 from af_otel.kubernetes.inventory import Inventory, Revision
 from af_otel.kubernetes.objects import notes, render
@@ -116,6 +116,7 @@ def prepare_rollback(cluster: Cluster, facility: Facility, before: Inventory) ->
             hint=f"install it with af-otel {revision.af_otel}",
         )
     objects = [obj for obj in revision.objects if not inventory.is_light(obj)]
+    objects = claims.as_they_are(cluster, objects)
     return _prepared(cluster, facility, before, revision, objects, ())
 
 
@@ -134,12 +135,15 @@ def _prepared(
     )
     # A revision's payload is not in its manifests; that of the one before is for the way back.
     spare = during.previous.payloads if during.previous else []
-    kept = [ref for ref in spare if before is not None and ref in before.refs]
+    there = before.refs if before else ()
+    kept = [ref for ref in spare if ref in there]
+    # Whatever becomes of their servers, the data stay. `uninstall` takes them, and says so.
+    kept += [ref for ref in there if ref.kind == claims.KIND and ref not in revision.refs]
     made = plan.make(
         cluster,
         facility.name,
         objects,
-        installed=before.refs if before else (),
+        installed=there,
         kept=[*revision.payloads, *kept],
     )
     after = during.complete([*revision.refs, *kept])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes import claims
 from af_otel.kubernetes.errors import ApiError, Conflict, Forbidden, NotFound
 from af_otel.kubernetes.ownership import cleaned, masked, owner
 from af_otel.kubernetes.refs import Ref
@@ -156,6 +157,8 @@ def _compared(cluster: Cluster, facility: str, obj: Mapping[str, Any], missing: 
     if whose != facility:
         why = f"facility `{whose}` has it" if whose else "it was not made by af-otel"
         return Change("foreign", ref, obj, live=cleaned(live), why=why)
+    if ref.kind == claims.KIND:
+        claims.refuse_what_cannot_be(cluster, obj, live)
     owners: dict[str, str] = {}
     try:
         after = _tried(cluster, obj, force=False)

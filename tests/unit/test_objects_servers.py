@@ -253,3 +253,17 @@ def test_the_namespaces_that_matter_are_each_named_once():
     """Those with injected pods, and the Collector's own."""
     assert namespaces(a_facility()) == ["jhub", "dask", "af-otel"]
     assert namespaces(a_facility(namespace="jhub")) == ["jhub", "dask"]
+
+
+def test_a_claim_that_exists_is_used_though_no_class_is_the_default():
+    """Of the others, the data are said to be lost with their pod."""
+    facility, facts = with_servers(), Facts(claims=frozenset({"af-otel-jaeger"}))
+    found = rendered(facility, claims=facts.claims)
+    assert {key for key in found if key.startswith("PersistentVolumeClaim")} == {
+        "PersistentVolumeClaim af-otel-jaeger"
+    }
+    volumes = found["Deployment af-otel-jaeger"]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["persistentVolumeClaim"] == {"claimName": "af-otel-jaeger"}
+    (said,) = (note for note in notes(facility, facts) if "lost with their pod" in note)
+    assert "the Collector's queue" in said
+    assert "Jaeger" not in said

@@ -21,6 +21,7 @@ from af_otel.kubernetes.objects import (
     payload,
     rbac,
 )
+from af_otel.kubernetes.objects._labels import COLLECTOR
 from af_otel.kubernetes.objects.facts import route
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def _identity(facility: Facility, facts: Facts) -> Iterator[str]:
 def _stored(facility: Facility, facts: Facts) -> Iterator[str]:
     wanted = facility.backends
     ours = [name for name in ("jaeger", "prometheus", "grafana") if getattr(wanted, name)]
-    if not facts.storage:
-        data = ["the Collector's queue", *(f"the data of {name.capitalize()}" for name in ours)]
+    data = {COLLECTOR: "the Collector's queue"}
+    data |= {f"af-otel-{name}": f"the data of {name.capitalize()}" for name in ours}
+    lost = [what for claim, what in data.items() if claim not in facts.claims]
+    if not facts.storage and lost:
         name = facility.collector.storage.storage_class
         lacks = f"no storage class `{name}`" if name else "no default storage class"
-        yield f"The cluster has {lacks}, so these are lost with their pod: {', '.join(data)}"
+        yield f"The cluster has {lacks}, so these are lost with their pod: {', '.join(lost)}"
     if wanted.jaeger or wanted.prometheus:
         yield (
             "The Jaeger and Prometheus that af-otel deploys do not authenticate their clients: "

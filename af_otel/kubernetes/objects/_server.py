@@ -107,9 +107,14 @@ def objects(facility: Facility, facts: Facts, server: Server) -> list[dict[str, 
     made: list[dict[str, Any]] = []
     if server.files:
         made.append(_configmap(facility, server))
-    if facts.storage:
+    if _on_a_volume(facts, server):
         made.append(_claim(facility, server))
     return [*made, _service(facility, server), _deployment(facility, facts, server)]
+
+
+def _on_a_volume(facts: Facts, server: Server) -> bool:
+    """Return whether there is a volume for its data, or can be one."""
+    return facts.storage or server.name in facts.claims
 
 
 def _configmap(facility: Facility, server: Server) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def _pod(facility: Facility, facts: Facts, server: Server) -> dict[str, Any]:
     where = facility.collector
     data = (
         {"persistentVolumeClaim": {"claimName": server.name}}
-        if facts.storage
+        if _on_a_volume(facts, server)
         else {"emptyDir": {"sizeLimit": server.size}}
     )
     volumes = {"data": (server.data, data), **server.volumes}

@@ -33,6 +33,8 @@ class Facts:
         `facility.namespace` is there and somebody else made it, so that it is not rendered.
     storage
         A claim would be served: the class that the facility names is there, or there is a default.
+    claims
+        Names of the facility's PersistentVolumeClaims that exist, which are used in any case.
     network_policies
         Every NetworkPolicy of `namespaces(facility)` that is not ours, as the API gives it:
         only beside a policy that isolates pods may another one open the way to the Collector.
@@ -47,6 +49,7 @@ class Facts:
     version: tuple[int, int] = (1, 36)
     namespace_exists: bool = False
     storage: bool = False
+    claims: frozenset[str] = frozenset()
     network_policies: tuple[dict[str, Any], ...] = ()
     monitors: frozenset[str] = frozenset()
     hub: Workload | None = None
