@@ -32,6 +32,15 @@ _ESCAPES = {
     Format.SYSTEMD: str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%"}),
     Format.DOCKERFILE: str.maketrans({"\\": "\\\\", '"': '\\"', "$": "\\$"}),
 }
+# What is on the path already stays, behind ours. systemd expands no variables there.
+_PATH = "PYTHONPATH"
+_REST = {
+    Format.SHELL: "${PYTHONPATH:+:$PYTHONPATH}",
+    Format.DOCKERFILE: "${PYTHONPATH:+:$PYTHONPATH}",
+}
+_NOTE = (
+    "# This replaces a PYTHONPATH that the unit has already: append what is on that, after a colon."
+)
 
 
 def env(
@@ -60,6 +69,10 @@ def env(
     if form is Format.JSON:
         typer.echo(json.dumps(variables, indent=2))
         return
+    if form is Format.SYSTEMD:
+        typer.echo(_NOTE)
     for name, value in variables.items():
-        escaped = value.translate(_ESCAPES.get(form, {}))
-        typer.echo(_LINES[form].format(name=name, escaped=escaped, quoted=shlex.quote(value)))
+        rest = _REST.get(form, "") if name == _PATH else ""
+        escaped = value.translate(_ESCAPES.get(form, {})) + rest
+        quoted = shlex.quote(value) + (f'"{rest}"' if rest else "")
+        typer.echo(_LINES[form].format(name=name, escaped=escaped, quoted=quoted))

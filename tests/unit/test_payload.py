@@ -175,6 +175,30 @@ def test_env_is_what_a_shell_a_unit_and_an_image_read(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [("unset PYTHONPATH", ""), ("PYTHONPATH=", ""), ("PYTHONPATH='/a b:/c'", ":/a b:/c")],
+)
+def test_env_extends_the_path_that_is_there(tmp_path, before, after):
+    """An image or a job has packages of its own on it; systemd can expand nothing, and says so."""
+    payload = tmp_path / "it's here"
+    asked = ("env", "--payload", payload)
+    lines = f"{before}\n{af_otel(*asked).stdout}"
+    shown = 'printf "%s" "$PYTHONPATH"'
+    done = subprocess.run(["sh", "-euc", lines + shown], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{payload}{after}"
+    # In an ENV, Docker expands as a shell does between double quotes.
+    (line,) = (
+        line.removeprefix("ENV ")
+        for line in af_otel(*asked, "--format", "dockerfile").stdout.splitlines()
+        if "PYTHONPATH" in line
+    )
+    script = f"{before}\n{line}\n{shown}"
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{payload}{after}"
+    assert af_otel(*asked, "--format", "systemd").stdout.startswith("# This replaces a PYTHONPATH")
+
+
+@pytest.mark.parametrize(
     ("form", "endpoint"),
     [("systemd", "http://me:p%%40$@c:1"), ("dockerfile", "http://me:p%40\\$@c:1")],
 )
