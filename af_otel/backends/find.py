@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes as names
+from af_otel_semconv import services
 
 from af_otel.backends.http import NotReachable
 from af_otel.backends.spans import in_order
@@ -26,6 +27,7 @@ MAX_SPANS = 200_000  # of one session; some hundreds of MB
 TIMEOUT = 60.0  # seconds for all that a store is asked for one story
 _LOOK_BACK = (900, 86400)  # seconds; then as far as the store allows
 _PARALLEL = 4  # requests at once
+_SERVERS = {services.JUPYTERHUB, services.JUPYTER_SERVER, services.DASK_GATEWAY, services.COLLECT}
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
 
@@ -34,7 +36,7 @@ class NotStored(AfOtelError):
 
 
 def story(store: TraceStore, what: str, *, whole_session: bool = False) -> Story:
-    """Return the story of the trace or the session with id `what`, or of the `last` session.
+    """Return the story of the trace or the session with id `what`, or of what ran `last`.
 
     Raises
     ------
@@ -130,18 +132,29 @@ class _Deadline:
 
 def _newest(store: TraceStore) -> str:
     now, deadline = time.time(), _Deadline(store)
-    # What belongs to a session first: health checks and scripts make traces, too.
-    for in_session in (True, False):
-        for seconds in (*_LOOK_BACK, store.max_age):
-            deadline.check()
-            trace_id = store.newest_trace(now - seconds, in_session=in_session)
-            if trace_id:
-                return trace_id
+    newest = None
+    for seconds in (*_LOOK_BACK, store.max_age):
+        deadline.check()
+        newest = newest or store.newest_trace(now - seconds, in_session=False)
+        if newest is None:
+            continue
+        # What a person ran. Servers are asked for their health, too, in traces of no session.
+        if not _is_of_a_server(store.trace(newest)):
+            return newest
+        if in_session := store.newest_trace(now - seconds, in_session=True):
+            return in_session
+    if newest:
+        return newest
     raise NotStored(
         f"{store.name} has no traces yet",
         where=f"`{store.url}`, the last {duration(store.max_age)}",
         hint="log in to the hub and run a cell, or run `af-otel verify`; then try again",
     )
+
+
+def _is_of_a_server(spans: Iterable[Span]) -> bool:
+    """Return whether a trace has no session, and nothing but spans of a facility's servers."""
+    return all(not span.session and span.service in _SERVERS for span in spans)
 
 
 def _absent(store: TraceStore, what: str, wanted: str) -> NotStored:

@@ -27,7 +27,7 @@ def trace(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="[TRACE|SESSION|last]", help="Id of a trace or a session; or the newest."
+            metavar="[TRACE|SESSION|last]", help="Id of a trace or a session; or what ran last."
         ),
     ] = "last",
     *,

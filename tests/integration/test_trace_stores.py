@@ -226,6 +226,21 @@ def test_last_is_the_newest_session(store):
     assert last.traces == [SPAWN_TRACE, CELL_TRACE]
 
 
+@pytest.mark.parametrize("kind", ["jaeger", NEEDS_TEMPO])
+def test_last_is_a_script_that_ran_after_the_session(kind, tmp_path):
+    """It belongs to no session, and is what its user wants to see."""
+    script = "5" * 32
+    with RUNNING[kind](tmp_path) as server:
+        send(server, SPANS)
+        span = otlp(script, "00000000000000e1", "fit", 20, attributes={})
+        send(server, [span], {"service.name": "fit.py"})
+        store = server.client
+        wait_for(
+            lambda: store.newest_trace(BEGAN - 60, in_session=False) == script, "the script's trace"
+        )
+        assert find.story(store, "last").traces == [script]
+
+
 def test_trace_is_shown_alone_or_with_its_session(store):
     """By its id, in capitals too, one trace; with `--session` all of the session."""
     assert find.story(store, CELL_TRACE.upper()).traces == [CELL_TRACE]
