@@ -86,9 +86,16 @@ class Story:
 
     def active(self, hub):
         """The last word on how many servers run."""
+        points = self._active(hub)
+        return points[-1] if points else 0
+
+    def spoken(self, hub):
+        """Return how often the hub has said how many servers run."""
+        return len(self._active(hub))
+
+    def _active(self, hub):
         points = self.collector.points(metrics.SERVER_ACTIVE.name)
-        mine = [point["value"] for point in points if _process(point) == hub.url]
-        return mine[-1] if mine else 0
+        return [point["value"] for point in points if _process(point) == hub.url]
 
 
 def _process(point):
@@ -272,6 +279,9 @@ def test_a_hub_that_restarts_knows_its_servers_and_its_users_again(tmp_path, col
         hub.stop()
         hub.start()
         hub.wait_until_ready("canary-gil")
+        restarted = story.spoken(hub)
+        wait_for(lambda: story.spoken(hub) > restarted + 1, "the new hub's own count")
+        assert story.active(hub) == 1
         hub.cull("canary-gil")
         assert story.ended(hub) == {"culled": 1}
         wait_for(lambda: story.active(hub) == 0, "no server is active")

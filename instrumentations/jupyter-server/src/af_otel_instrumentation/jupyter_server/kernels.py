@@ -20,6 +20,7 @@ from af_otel_semconv import attributes as attr
 from af_otel_semconv import metrics as names
 from af_otel_semconv import spans
 from opentelemetry import trace
+from opentelemetry.metrics import Observation
 from opentelemetry.trace import Link, Span, SpanContext, StatusCode
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from af_otel_instrumentation.jupyter_server.environment import Origin
     from jupyter_client.provisioning import KernelProvisionerBase
     from opentelemetry.context import Context
-    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.metrics import CallbackOptions, MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
@@ -70,7 +71,11 @@ class KernelTracer:
         self._cells = cells
         self._tracer = tracer_provider.get_tracer("af_otel_instrumentation.jupyter_server.kernels")
         meter = meter_provider.get_meter("af_otel_instrumentation.jupyter_server.kernels")
-        self._active = meter.create_up_down_counter(**names.KERNEL_ACTIVE.plain)
+        # Observed, as what is added before the SDK is there is lost.
+        self._running: dict[str, int] = {}
+        meter.create_observable_up_down_counter(
+            callbacks=[self._observe_running], **names.KERNEL_ACTIVE.plain
+        )
         self._start_duration = meter.create_histogram(**names.KERNEL_START_DURATION.histogram)
         self._deaths = meter.create_counter(**names.KERNEL_DEATH.plain)
         self._kernels: weakref.WeakKeyDictionary[Any, _Kernel] = weakref.WeakKeyDictionary()
@@ -207,7 +212,7 @@ class KernelTracer:
             return
         if not kernel.running:
             kernel.running = True
-            self._active.add(1, {attr.KERNEL_NAME: kernel.name})
+            self._running[kernel.name] = self._running.get(kernel.name, 0) + 1
         if not kernel.watched:
             kernel.watched = True
             # The last death of a kernel that keeps dying is followed by no restart.
@@ -266,7 +271,12 @@ class KernelTracer:
         kernel = self._kernels.get(manager)
         if kernel is not None and kernel.running:
             kernel.running = False
-            self._active.add(-1, {attr.KERNEL_NAME: kernel.name})
+            self._running[kernel.name] -= 1
+
+    def _observe_running(self, _options: CallbackOptions) -> list[Observation]:
+        # On another thread; copying a dict is one step to the interpreter.
+        running = self._running.copy()
+        return [Observation(count, {attr.KERNEL_NAME: name}) for name, count in running.items()]
 
     def _bounded(self, name: str) -> str:
         if name not in self._names:

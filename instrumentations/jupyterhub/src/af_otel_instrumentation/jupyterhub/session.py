@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from af_otel_semconv import attributes
 from af_otel_semconv import metrics as names
 from opentelemetry import context, metrics
+from opentelemetry.metrics import Observation
 
 from ._patch import Patches, quiet
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.metrics import Histogram, MeterProvider, UpDownCounter
+    from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider
     from opentelemetry.trace import Span
 
 USER = "user"
@@ -67,24 +68,26 @@ class Sessions:
     def __init__(self, meter_provider: MeterProvider | None) -> None:
         self._meter_provider = meter_provider
         self._sessions: dict[Key, Session] = {}
-
-    @cached_property
-    def _active(self) -> UpDownCounter:
-        meter = metrics.get_meter(
-            "af_otel_instrumentation.jupyterhub.session", meter_provider=self._meter_provider
-        )
-        return meter.create_up_down_counter(**names.SERVER_ACTIVE.plain)
+        self._running = 0
 
     @cached_property
     def _duration(self) -> Histogram:
         meter = metrics.get_meter(
             "af_otel_instrumentation.jupyterhub.session", meter_provider=self._meter_provider
         )
+        # Observed, as what is added before the SDK is there is lost: a hub that restarts finds
+        # its servers running.
+        meter.create_observable_up_down_counter(
+            callbacks=[self._observe_running], **names.SERVER_ACTIVE.plain
+        )
         return meter.create_histogram(**names.SESSION_DURATION.histogram)
+
+    def _observe_running(self, _options: CallbackOptions) -> list[Observation]:
+        return [Observation(self._running)]
 
     def prepare(self) -> None:
         """Make the instruments before they are needed."""
-        _ = self._active, self._duration
+        _ = self._duration
 
     def find(self, user: Any, server_name: str) -> Session | None:
         """Return the session of a user's server, if there is one."""
@@ -106,7 +109,7 @@ class Sessions:
     def started(self, session: Session) -> None:
         """Count the server: its spawn came to a good end."""
         session.running = True
-        self._active.add(1)
+        self._running += 1
 
     def forget(self, session: Session) -> None:
         """Drop a session whose spawn failed: it never began."""
@@ -140,7 +143,7 @@ class Sessions:
         if not session.running:
             return
         session.running = False
-        self._active.add(-1)
+        self._running -= 1
         if session.began is not None:
             self._duration.record(
                 time.monotonic() - session.began,
