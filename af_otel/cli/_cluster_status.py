@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from af_otel.kubernetes.client import Cluster
     from af_otel.kubernetes.plan import Change
     from af_otel.kubernetes.status import Status
-    from af_otel.verify.counters import Counters
+    from af_otel.verify.counters import Counters, Signal
 
 _LOOK_BACK = 86400  # seconds
 _DRIFT = {"create": "deleted", "change": "changed", "foreign": "replaced by somebody else's"}
@@ -61,7 +61,7 @@ def show(cluster: Cluster, facility: Facility, options: str, *, as_json: bool) -
 def _print(
     out: Console,
     found: Status,
-    counted: Counters | None,
+    counted: dict[Signal, Counters],
     last: dict[str, float | None],
     problem: str,
     options: str,
@@ -101,8 +101,9 @@ def _print(
     hub = found.count("hub", "before") + found.count("hub", "older")
     if hub:
         out.print(f"The hub needs a restart: `af-otel install{options}` does it")
-    said = str(counted) if counted else "does not answer"
-    out.print(f"\nCollector, since its start: {said}, in spans", soft_wrap=True)
+    out.print(f"\nCollector, since its start{'' if counted else ': does not answer'}")
+    for signal, counts in counted.items():
+        out.print(f"  {signal.replace('_', ' ')}: {counts}", soft_wrap=True, highlight=False)
     out.print(_services(last) if not problem else f"Last data: not known: {problem}")
 
 
@@ -178,7 +179,7 @@ def _since(seconds: float) -> str:
 
 
 def _as_json(
-    found: Status, counted: Counters | None, last: dict[str, float | None], problem: str
+    found: Status, counted: dict[Signal, Counters], last: dict[str, float | None], problem: str
 ) -> dict[str, Any]:
     installed, revision = found.installed, found.installed.current
     return {
@@ -198,7 +199,10 @@ def _as_json(
         ],
         "not_running": [{**vars(ref), "doing": doing} for ref, doing in found.waiting.items()],
         "pods": [pod.as_json() for pod in found.pods],
-        "collector": vars(counted) if counted else None,
+        # Spans, and beside them the points of metrics.
+        "collector": {**vars(counted["spans"]), "metric_points": vars(counted["metric_points"])}
+        if counted
+        else None,
         "last_data": {
             service: None
             if at is None

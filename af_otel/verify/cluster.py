@@ -84,7 +84,7 @@ class ClusterPlace:
                 raise
             self.unproven = f"whether traces are stored: {error.where}"
         self.prometheus = self._undo.enter(reach.prometheus(cluster, facility))
-        self._before = counters.read(cluster, facility) or counters.Counters()
+        self._before = counters.read(cluster, facility).get("spans", counters.Counters())
 
     def enter(self, left: Callable[[], float], said: Callable[[str], None]) -> Visitor:
         """Get a token, and with it the synthetic user."""
@@ -193,8 +193,8 @@ class ClusterPlace:
         return f"pod `{self._facility.namespace}/{pod}`: {self._counted()}"
 
     def _counted(self) -> counters.Counters:
-        now = counters.read(self._cluster, self._facility) or counters.Counters()
-        return now.since(self._before)
+        now = counters.read(self._cluster, self._facility)
+        return now.get("spans", counters.Counters()).since(self._before)
 
     def misplaced(self, span: Span) -> str:
         """What the Collector says of the sender is what Kubernetes knows."""

@@ -1,34 +1,59 @@
-"""What the Collector counts of itself: the spans that came, and what became of them."""
+"""What the Collector counts of itself: what came, and what became of it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import httpx
 
 from af_otel.kubernetes.pods import is_ready
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from af_otel.facility import Facility
     from af_otel.kubernetes.client import Cluster
 
 NAME = "af-otel-collector"
 PORT = 8888
-_SAMPLE = re.compile(r"^(otelcol_\w+?)(?:_total)?(?:\{[^}]*\})? ([0-9.e+-]+)$", re.MULTILINE)
-_COUNTED = {
-    "received": "otelcol_receiver_accepted_spans",
-    "refused": "otelcol_receiver_refused_spans",
-    "sent": "otelcol_exporter_sent_spans",
-    "failed": "otelcol_exporter_send_failed_spans",
-    "dropped": "otelcol_exporter_enqueue_failed_spans",
+Signal = Literal["spans", "metric_points"]
+_SAMPLE = re.compile(
+    r'^(otelcol_\w+?)(?:_total)?\{[^}]*\b(?:receiver|exporter)="([^"]*)"[^}]*\} ([0-9.e+-]+)$',
+    re.MULTILINE,
+)
+_JOURNAL, _LOOP = "otlp_grpc/journal", "otlp/loopback"
+# The queue on disk before Prometheus, whose own exporter counts every attempt as a failure.
+_METRICS = "otlp_grpc/metrics"
+_WITHIN = {_JOURNAL, _LOOP, _METRICS, "debug/pause"}
+
+
+def _outer(name: str) -> bool:
+    """Return whether a receiver or exporter deals with others, not with the Collector itself."""
+    return name not in _WITHIN
+
+
+# What is counted: series, and of which receivers or exporters; for points, where they differ.
+_COUNTED: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "received": ("otelcol_receiver_accepted_", _outer),
+    "refused": ("otelcol_receiver_refused_", _outer),
+    "sent": ("otelcol_exporter_sent_", _outer),
+    "failed": ("otelcol_exporter_send_failed_", _outer),
+    "dropped": ("otelcol_exporter_enqueue_failed_", _outer),
+}
+_COUNTED_POINTS = _COUNTED | {
+    name: (_COUNTED[name][0], lambda exporter: exporter == _METRICS)
+    for name in ("failed", "dropped")
 }
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Sums since the Collector's start, over all its receivers and exporters."""
+    """Spans, or points of metrics, since the Collector's start.
+
+    What goes through the Collector's own journal and loopback counts once.
+    """
 
     received: float = 0
     refused: float = 0
@@ -43,7 +68,7 @@ class Counters:
         return Counters(**{name: getattr(self, name) - getattr(before, name) for name in _COUNTED})
 
     def __str__(self) -> str:
-        return ", ".join(f"{getattr(self, name):.0f} {name}" for name in _COUNTED)
+        return ", ".join(f"{getattr(self, name):,.0f} {name}" for name in _COUNTED)
 
 
 def pod(cluster: Cluster, facility: Facility) -> str:
@@ -54,25 +79,30 @@ def pod(cluster: Cluster, facility: Facility) -> str:
     return str(max(pods, key=is_ready)["metadata"]["name"]) if pods else ""
 
 
-def read(cluster: Cluster, facility: Facility) -> Counters | None:
-    """What it counts now; None if nobody answers."""
+def read(cluster: Cluster, facility: Facility) -> dict[Signal, Counters]:
+    """Return what it counts now, by signal; empty if nobody answers."""
     name = pod(cluster, facility)
     if not name:
-        return None
+        return {}
     with cluster.forward(facility.namespace, f"pod/{name}", PORT) as url:
         try:
             text = httpx.get(f"{url}/metrics", trust_env=False, timeout=10).text
         except httpx.HTTPError:
-            return None
-    return parse(text)
+            return {}
+    return {signal: parse(text, signal) for signal in get_args(Signal)}
 
 
-def parse(text: str) -> Counters:
-    """The sums in Prometheus' text format."""
+def parse(text: str, signal: Signal = "spans") -> Counters:
+    """Return the counts of a signal in Prometheus' text format."""
     samples = _SAMPLE.findall(text)
+    counted = _COUNTED_POINTS if signal == "metric_points" else _COUNTED
     return Counters(
         **{
-            name: sum(float(value) for found, value in samples if found == series)
-            for name, series in _COUNTED.items()
+            name: sum(
+                float(value)
+                for found, component, value in samples
+                if found == f"{series}{signal}" and wanted(component)
+            )
+            for name, (series, wanted) in counted.items()
         }
     )
