@@ -91,7 +91,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def version_of(pod: Mapping[str, Any]) -> str:
-    """The version of ours in a pod; empty without."""
+    """Return the version that the policy has injected into a pod; empty without."""
     return str((pod["metadata"].get("annotations") or {}).get(INJECTED, ""))
 
 
@@ -99,18 +99,26 @@ def state_of(pod: Mapping[str, Any], facility: Facility, payload: str) -> State:
     """How a pod stands to what is installed now."""
     if _cannot_start(_step(pod)):
         return "blocked"
-    if version_of(pod):
-        names = {
-            (volume.get("configMap") or {}).get("name")
-            for volume in pod["spec"].get("volumes") or ()
-            if volume["name"] == PAYLOAD_VOLUME
-        }
-        return "injected" if not payload or payload in names else "older"
+    if is_injected(pod):
+        return "injected" if not payload or payload in _payloads(pod) else "older"
     refuses = (pod["metadata"].get("annotations") or {}).get(INJECT, "").lower() == "false"
     images = (container.get("image", "") for container in pod["spec"]["containers"])
     if refuses or any(excludes(facility, image) for image in images):
         return "out"
     return "before"
+
+
+def is_injected(pod: Mapping[str, Any]) -> bool:
+    """Return whether a pod has our payload: from the policy, or from Helm values or a template."""
+    return bool(version_of(pod) or _payloads(pod))
+
+
+def _payloads(pod: Mapping[str, Any]) -> set[str]:
+    return {
+        str((volume.get("configMap") or {}).get("name", ""))
+        for volume in pod["spec"].get("volumes") or ()
+        if volume["name"] == PAYLOAD_VOLUME
+    }
 
 
 def containers_of(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from af_otel_semconv import services
 
 from af_otel.errors import AfOtelError
+from af_otel.kubernetes.pods import is_injected
 from af_otel.verify import counters
 from af_otel.verify.place import COLLECTOR, PROMETHEUS, TRACE_STORE
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 # What KubeSpawner writes on every user's pod, and what our hub's instrumentation adds.
 USER_NAME = "hub.jupyter.org/username"
 SESSION_ID = "af-otel.io/session-id"
-INJECTED = "af-otel.io/injected"
 _LINES = 6  # of a log: enough for the end of a traceback
 _WIDTH = 300  # characters of one line
 _USERS = {services.JUPYTER_SERVER, services.JUPYTER_KERNEL}
@@ -79,7 +79,7 @@ class Pods:
         newest may be another user's.
         """
         pod = self.of(about) if about in {services.JUPYTERHUB, *_USERS} else None
-        return pod is not None and not _annotation(pod, INJECTED)
+        return pod is not None and not is_injected(pod)
 
     def advice(self, about: str) -> str:
         """Which log to read, and how it ends."""
@@ -94,7 +94,7 @@ class Pods:
             return f"read the log of the pod of `{about}`: {error.what}"
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         lacks = ""
-        if about not in {COLLECTOR, TRACE_STORE, PROMETHEUS} and not _annotation(pod, INJECTED):
+        if about not in {COLLECTOR, TRACE_STORE, PROMETHEUS} and not is_injected(pod):
             lacks = f"pod `{name}` was not injected, see `af-otel status`; "
         return f"{lacks}read `kubectl -n {namespace} logs {name}`" + (
             f", which ends:\n{said}" if said else ", which is empty"

@@ -15,6 +15,7 @@ import yaml
 
 from af_otel.errors import AfOtelError
 from af_otel.facility import Facility
+from af_otel.kubernetes import pods
 from af_otel.kubernetes.objects import _pod
 from af_otel.kubernetes.objects.overlay import overlay, part_of, pod_template
 from af_otel.kubernetes.releases import _read, merged
@@ -364,3 +365,23 @@ def test_values_that_no_chart_takes_are_told(tmp_path, key, value, says):
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("chart", ["z2jh", "dask-gateway"])
+def test_a_pod_of_the_helm_route_is_known_as_injected(chart):
+    """No policy annotates it: that it has the payload says so, and which."""
+    made = overlay(chart, FACILITY, {"z2jh": Z2JH, "dask-gateway": GATEWAY}[chart], "p-1").values
+    volumes = (
+        made["hub"]["extraVolumes"]
+        if chart == "z2jh"
+        else made["gateway"]["backend"]["worker"]["extraPodConfig"]["volumes"]
+    )
+    pod = {
+        "metadata": {},
+        "spec": {"containers": [{"name": "main", "image": "x"}], "volumes": volumes},
+    }
+    assert pods.is_injected(pod)
+    assert pods.state_of(pod, FACILITY, "p-1") == "injected"
+    assert pods.state_of(pod, FACILITY, "p-2") == "older"
+    pod["spec"]["volumes"] = []
+    assert pods.state_of(pod, FACILITY, "p-1") == "before"
