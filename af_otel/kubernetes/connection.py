@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -22,7 +24,6 @@ from af_otel.kubernetes.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 CONNECT_TIMEOUT = 10  # seconds
 READ_TIMEOUT = 60  # seconds; an API server under load, or a slow admission webhook
@@ -170,12 +171,29 @@ def connect(kubeconfig: Path | None, context: str | None) -> Connection:
         _heed_exceptions(configuration)
         return Connection(configuration)
     except Exception as error:  # what is damaged shows up as anything, from KeyError to SSLError
+        origin, files = _files(kubeconfig)
+        if not any(file.is_file() for file in files):
+            listed = ", ".join(f"`{file}`" for file in files)
+            raise AfOtelError(
+                "There is no kubeconfig",
+                where=f"{listed} ({origin}): no such file",
+                hint="name one with `--kubeconfig`, or set `KUBECONFIG`",
+            ) from error
         raise AfOtelError(
             "No cluster can be read from the kubeconfig",
             # Of a damaged entry the package gives all there is, which may be a token.
             where=f"`{kubeconfig or '$KUBECONFIG, ~/.kube/config'}`: {str(error).split('{')[0]}",
             hint="name a kubeconfig with `--kubeconfig`, and a context of it with `--context`",
         ) from error
+
+
+def _files(kubeconfig: Path | None) -> tuple[str, list[Path]]:
+    """Return where the names of kubeconfigs come from, and these names."""
+    if kubeconfig:
+        return "`--kubeconfig`", [kubeconfig]
+    origin = "`$KUBECONFIG`" if os.environ.get("KUBECONFIG") else "the default"
+    names = config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
+    return origin, [Path(name).expanduser() for name in names if name]
 
 
 @contextlib.contextmanager

@@ -154,9 +154,10 @@ def test_nobody_answers(server):
 
 
 def test_no_kubeconfig(tmp_path):
-    """The file that was looked for is named."""
-    with pytest.raises(AfOtelError, match="nowhere"):
+    """The file that was looked for is named, and that it does not exist."""
+    with pytest.raises(AfOtelError, match="There is no kubeconfig") as raised:
         Cluster.connect(tmp_path / "nowhere")
+    assert f"`{tmp_path / 'nowhere'}` (`--kubeconfig`): no such file" in raised.value.where
 
 
 def test_a_kubeconfig_of_the_environment_that_is_wrong(server, monkeypatch):
