@@ -89,6 +89,12 @@ def _unknown(document: Document, path: Path, detail: ErrorDetails) -> Words:
     return f"{what}; it has " + ", ".join(f"`{field}`" for field in known), ""
 
 
+def meant(path: Path) -> Path | None:
+    """Return the field that an unknown one at `path` is most likely to be, if there is one."""
+    nearest = _nearest(str(path[-1]), names(path[:-1]))
+    return (*path[:-1], nearest) if nearest else None
+
+
 def _harmless(value: Any) -> bool:
     """Whether a value can be repeated: it is there, and no credentials are in it."""
     if isinstance(value, dict):

@@ -79,15 +79,25 @@ def told(file: str, document: Document, details: Iterable[ErrorDetails]) -> list
     """What pydantic found, in the words of the file."""
     found: dict[tuple[Path, str], Mistake] = {}
     derived: list[Mistake] = []
+    missing: set[tuple[Path, str]] = set()
+    misspelt: set[Path | None] = set()
     for detail in details:
         path = _fields.written(detail["loc"], detail["type"])
         place, there = _locate(document, path)
         what, write = _words.words(document, path, detail)
         mistake = Mistake(file, place, path, what, write)
+        if detail["type"] == "missing":
+            missing.add((path, what))
+        elif detail["type"] == "extra_forbidden":
+            misspelt.add(_words.meant(path))
         if there == path or detail["type"] == "missing":
             found.setdefault((path, what), mistake)
         else:
             derived.append(mistake)
+    # A field that is misspelt is not missing, too.
+    for key in missing:
+        if key[0] in misspelt:
+            del found[key]
     # What follows from another field (`Facility.completed`) has the same mistake as that one.
     return list(found.values()) or derived
 

@@ -77,9 +77,7 @@ def test_every_mistake_is_told_in_one_run_with_its_line():
         "collector: {image: otelcol, resources: {requests: {memory: 3Gi}}}\n"
     )
     assert [(item.place.line, item.place.column, item.field) for item in found] == [
-        (1, 1, "name"),
         (1, 1, "Name"),
-        (2, 1, "hub.namespace"),
         (3, 3, "hub.namespaec"),
         (4, 12, "sampling.share"),
         (4, 22, "sampling.slow"),
@@ -482,3 +480,15 @@ def test_aliases_that_multiply_end_soon():
     )
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) >= 1
+
+
+def test_a_field_that_is_misspelt_is_not_said_to_be_missing():
+    """The one mistake is told once, with the value that was written."""
+    with pytest.raises(AfOtelError) as error:
+        parse_text("name: x\nhub: {namespaec: foo}\n", with_backends=True)
+    assert str(error.value) == (
+        "`hub` has no field `namespaec`; the nearest is `namespace`\n"
+        "  where: facility.yaml:2:7, `hub.namespaec`\n"
+        "  write: hub:\n"
+        "           namespace: foo"
+    )
