@@ -76,6 +76,7 @@ _OURS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("af-otel-instrumentation-ipykernel", "af_otel_instrumentation.ipykernel", ()),
     ("af-otel-instrumentation-dask", "af_otel_instrumentation.dask", ()),
     ("af-otel-instrumentation-coffea", "af_otel_instrumentation.coffea", ()),
+    ("af-otel-instrumentation-http", "af_otel_instrumentation.http", ()),
 )
 # `instrumentor.py` is the entry point of `opentelemetry-instrument` and needs its package.
 _LEFT_OUT = {"__pycache__", "instrumentor.py"}

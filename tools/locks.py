@@ -30,7 +30,7 @@ from af_otel.errors import AfOtelError  # noqa: E402
 REQUIREMENTS = re.compile(r"\[(project|dependency-groups|tool\.uv)\b")
 CONSTRAINTS = re.compile(r"\[tool\.uv\]")
 DIGEST = "# SHA-256 of these and of what follows: "
-INSTRUMENTATIONS = ("jupyterhub", "jupyter-server", "ipykernel", "dask", "coffea")
+INSTRUMENTATIONS = ("jupyterhub", "jupyter-server", "ipykernel", "dask", "coffea", "http")
 OURS = (
     "af-otel",
     "af-otel-semconv",
