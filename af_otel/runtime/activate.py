@@ -14,11 +14,12 @@ from af_otel.runtime._log import keep_from_the_users_handlers, say
 
 # The anchors of the bootstrap, and the instrumentations of what they belong to.
 INSTRUMENTATIONS = {
-    "jupyterhub.app": "jupyterhub",
-    "jupyter_server.serverapp": "jupyter_server",
-    "ipykernel.kernelapp": "ipykernel",
-    "distributed": "dask",
-    "coffea.processor.executor": "coffea",
+    "jupyterhub.app": ("jupyterhub", "http"),
+    "jupyter_server.serverapp": ("jupyter_server", "http"),
+    "dask_gateway_server.app": ("http",),
+    "ipykernel.kernelapp": ("ipykernel",),
+    "distributed": ("dask",),
+    "coffea.processor.executor": ("coffea",),
 }
 
 # A script that loads it may be a kernel, whose cells have contexts of their own.
@@ -40,7 +41,7 @@ def activate(role: str, anchor: str) -> None:
     ----------
     role
         As the bootstrap recognised it: `hub`, `server`, `kernel`, `dask-scheduler`, `dask-worker`,
-        `multiprocessing` or `python`.
+        `dask-gateway`, `multiprocessing` or `python`.
     anchor
         A key of `INSTRUMENTATIONS`.
 
@@ -49,14 +50,15 @@ def activate(role: str, anchor: str) -> None:
     ImportError
         The instrumentation does not fit the library's version; the bootstrap says so and goes on.
     """
-    name = f"af_otel_instrumentation.{INSTRUMENTATIONS[anchor]}"
-    if _packages.INSTRUMENTATIONS != "af_otel_instrumentation" and name in sys.modules:
-        say(f"{anchor} is left to the environment's own `{name}`")
-        return
-    loader = _load_for(role, go_on=role in _SCRIPTS and anchor != _KERNEL)
-    import_module(f"{_packages.INSTRUMENTATIONS}.{INSTRUMENTATIONS[anchor]}").instrument(
-        tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
-    )
+    for library in INSTRUMENTATIONS[anchor]:
+        name = f"af_otel_instrumentation.{library}"
+        if _packages.INSTRUMENTATIONS != "af_otel_instrumentation" and name in sys.modules:
+            say(f"{anchor} is left to the environment's own `{name}`")
+            continue
+        loader = _load_for(role, go_on=role in _SCRIPTS and anchor != _KERNEL)
+        import_module(f"{_packages.INSTRUMENTATIONS}.{library}").instrument(
+            tracer_provider=LazyTracerProvider(loader), meter_provider=LazyMeterProvider(loader)
+        )
 
 
 def join_users() -> None:

@@ -89,6 +89,7 @@ ANCHORS = {
     KERNEL: ("ipykernel.kernelapp", "distributed", "coffea.processor.executor"),
     SCHEDULER: ("distributed",),
     WORKER: ("distributed",),
+    GATEWAY: ("dask_gateway_server.app",),
     CHILD: ("distributed",),
     # Also a kernel that is started otherwise: `ipython kernel`, or a script of the facility's.
     PYTHON: ("ipykernel.kernelapp", "distributed", "coffea.processor.executor"),

@@ -75,6 +75,22 @@ COFFEA_ENTRIES: Final = "coffea.entries"
 COFFEA_PROCESSTIME: Final = "coffea.processtime"
 COFFEA_CHUNKS: Final = "coffea.chunks"
 
+# str; one of the nine methods that HTTP defines, else `_OTHER`
+HTTP_METHOD: Final = "http.request.method"
+# int; status of the response, 600 values at most
+HTTP_STATUS: Final = "http.response.status_code"
+# str; pattern that the server matched, such as `/hub/api/users/{}/server`: never a name, a path or
+# a query; 200 at most, then `other`, which also stands for URLs without a handler
+HTTP_ROUTE: Final = "http.route"
+# str; http or https
+URL_SCHEME: Final = "url.scheme"
+# str; one of proxy | hub | server | other, the role of whom a request was sent to, never its host
+PEER: Final = "service.peer.name"
+# str; pattern of the path that was requested, such as `/hub/api/users/{}/activity`, else `other`
+URL_TEMPLATE: Final = "url.template"
+# str; of messages on a websocket, one of receive | transmit
+DIRECTION: Final = "network.io.direction"
+
 # A marker for a span that is still open: `pending` is True and `pending.span_id` names the span,
 # whose record follows when it ends. Without that record the process died in it.
 PENDING: Final = "af_otel.pending"

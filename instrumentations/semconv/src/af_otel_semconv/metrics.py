@@ -33,6 +33,9 @@ _SPAWN = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 _CELL = (0.005, 0.025, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800, 7200, 28800)
 _TASK = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _SESSION = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 172800, 604800)
+_SOCKET = (1, 10, *_SESSION)
+# The semantic conventions' own for HTTP.
+_HTTP = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _COUNT = (1, 10, 100, 1e3, 1e4, 1e5, 1e6)
 
 # Not `jupyterhub.server.spawn.duration`: in Prometheus the hub's own metric has that name.
@@ -85,6 +88,25 @@ COFFEA_RUN_DURATION: Final = Instrument(
     "coffea.run.duration", "s", "A call of coffea's Runner, from its start to its result", _CELL
 )
 
+HTTP_SERVER_DURATION: Final = Instrument(
+    "http.server.request.duration", "s", "Duration of HTTP server requests", _HTTP
+)
+HTTP_SERVER_ACTIVE: Final = Instrument(
+    "http.server.active_requests", "{request}", "HTTP server requests in progress"
+)
+HTTP_CLIENT_DURATION: Final = Instrument(
+    "http.client.request.duration", "s", "Duration of HTTP client requests", _HTTP
+)
+WEBSOCKET_ACTIVE: Final = Instrument(
+    "websocket.server.active", "{connection}", "Websockets that are open"
+)
+WEBSOCKET_DURATION: Final = Instrument(
+    "websocket.server.duration", "s", "From a websocket's handshake to its close", _SOCKET
+)
+WEBSOCKET_MESSAGES: Final = Instrument(
+    "websocket.server.messages", "{message}", "Messages received and sent on websockets"
+)
+
 # Of the functions that an operator has called on a schedule, not of an OpenTelemetry Collector.
 COLLECTOR_RUNS: Final = Instrument(
     "facility.collector.runs", "{run}", "Calls of collectors, by outcome"
@@ -100,3 +122,4 @@ MAX_IMAGES: Final = 50
 MAX_ERROR_TYPES: Final = 50
 MAX_KERNEL_NAMES: Final = 50
 MAX_PROCESSORS: Final = 50
+MAX_ROUTES: Final = 200

@@ -1,0 +1,40 @@
+"""HTTP of a facility's services: metrics of every request, spans of those that matter.
+
+Tornado serves the hub and users' servers, aiohttp the Dask Gateway. What they ask of each other is
+measured where it is sent, by the role of the peer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from af_otel_instrumentation.http._hooks import Hooks
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+SUPPORTS = ("tornado>=6.4",)
+
+_installed: list[Hooks] = []
+
+
+def instrument(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+) -> None:
+    """Measure what this process serves and requests; a second call changes nothing."""
+    if _installed:
+        return
+    from af_otel_instrumentation.http._hooks import Hooks
+    from af_otel_instrumentation.http.server import Server
+
+    hooks = Hooks()
+    Server(tracer_provider, meter_provider).install(hooks)
+    _installed.append(hooks)
+
+
+def uninstrument() -> None:
+    """Leave the hosts' classes as `instrument` found them."""
+    while _installed:
+        _installed.pop().unwrap()
