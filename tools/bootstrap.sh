@@ -201,7 +201,7 @@ make_oldest() {
 	uv=$(find_uv)
 	"$uv" venv -q --clear --no-python-downloads --python "$(oldest_python)" .venv-oldest
 	set --
-	for name in semconv jupyterhub jupyter-server ipykernel dask; do
+	for name in semconv jupyterhub jupyter-server ipykernel dask http; do
 		set -- "$@" "instrumentations/$name"
 	done
 	install_locked .venv-oldest tests/oldest.lock "$@" ||

@@ -35,7 +35,7 @@ echo "af-otel: tests on a cluster run beside these; what they say comes last, an
 run $python $pytest tests/unit tests/invisible
 # The oldest supported hosts, in one process; below also under the payload.
 run $oldest $pytest tests/unit/test_jupyterhub_*.py tests/unit/test_jupyter_server_*.py \
-	tests/unit/test_ipykernel_*.py tests/unit/test_dask_*.py
+	tests/unit/test_ipykernel_*.py tests/unit/test_dask_*.py tests/unit/test_http_*.py
 
 failed=0
 run $python $pytest tests/integration || failed=$?

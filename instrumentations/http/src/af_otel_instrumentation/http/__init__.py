@@ -6,6 +6,7 @@ measured where it is sent, by the role of the peer.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,14 +24,22 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> None:
-    """Measure what this process serves and requests; a second call changes nothing."""
+    """Measure what the hosts that are imported serve and request; a second call changes nothing."""
     if _installed:
         return
     from af_otel_instrumentation.http._hooks import Hooks
-    from af_otel_instrumentation.http.server import Server
 
     hooks = Hooks()
-    Server(tracer_provider, meter_provider).install(hooks)
+    if "dask_gateway_server.app" in sys.modules:
+        from af_otel_instrumentation.http.gateway import Gateway
+
+        Gateway(tracer_provider, meter_provider).install(hooks)
+    if "tornado.web" in sys.modules:
+        from af_otel_instrumentation.http.client import Client
+        from af_otel_instrumentation.http.server import Server
+
+        Server(tracer_provider, meter_provider).install(hooks)
+        Client(meter_provider).install(hooks)
     _installed.append(hooks)
 
 
