@@ -19,6 +19,7 @@ NAMES = (
     "kernels",
     "dask",
     "users",
+    "http",
     "kubernetes",
     "telemetry",
 )
@@ -53,6 +54,7 @@ def dashboards(
 
     from af_otel.grafana.boards import (
         dask,
+        http,
         kernels,
         nodes,
         overview,
@@ -70,6 +72,7 @@ def dashboards(
         kernels.kernels,
         dask.dask,
         users.users,
+        http.http,
         nodes.nodes,
         telemetry.telemetry,
     )

@@ -107,11 +107,14 @@ class Spawns:
         patches.wrap(Spawner, "start_polling", start_polling)
 
     def _begin(self, user: Any, server_name: str) -> Session:
-        request = trace.get_current_span().get_span_context()
+        request = trace.get_current_span()
         who = {attributes.SESSION_ID: identity.new_session_id()}
         pseudonym = identity.user_hash(user)
         if pseudonym is not None:
             who[attributes.USER_HASH] = pseudonym
+        # The request that asks for the server is a trace of its own: so it is found by the session.
+        request.set_attributes(who)
+        asked = request.get_span_context()
         # What a request brings as baggage is its sender's word: none of it goes on to the server.
         base = trace.set_span_in_context(trace.INVALID_SPAN, baggage.clear(context.get_current()))
         for name, value in who.items():
@@ -119,7 +122,7 @@ class Spawns:
         span = self._tracer.start_span(
             spans.SPAWN_SERVER,
             context=base,
-            links=[trace.Link(request)] if request.is_valid else None,
+            links=[trace.Link(asked)] if asked.is_valid else None,
             attributes={
                 **who,
                 attributes.SPAWNER_CLASS: user.spawner_class.__name__,

@@ -1,0 +1,186 @@
+"""What a request costs the hub, exported all in: plain, under af-otel, and under upstream.
+
+A real hub serves `GET /hub/health` on one connection. Measured is the CPU time of its whole process
+with all its threads, so exporting is in it. Upstream is opentelemetry-instrumentation-tornado with
+the SDK and OTLP over HTTP with protobuf. Both send to a server that takes everything. Rounds are
+interleaved; each hub serves some requests before it is measured.
+
+    python benchmarks/hub_request.py [--rounds 5] [--requests 5000] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from af_otel import payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIG = """
+import os
+from jupyterhub.proxy import Proxy
+
+class Nowhere(Proxy):
+    should_start = False
+    async def add_route(self, routespec, target, data):
+        pass
+    async def delete_route(self, routespec):
+        pass
+    async def get_all_routes(self):
+        return {}
+
+c.JupyterHub.proxy_class = Nowhere
+c.JupyterHub.authenticator_class = "dummy"
+c.JupyterHub.hub_port = int(os.environ["HUB_PORT"])
+c.JupyterHub.db_url = "sqlite:///:memory:"
+c.JupyterHub.last_activity_interval = 3600
+c.JupyterHub.log_level = "ERROR"
+if os.environ.get("UPSTREAM"):
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.tornado import TornadoInstrumentor
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    tracers = TracerProvider()
+    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=1000))
+    meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+    TornadoInstrumentor().instrument(tracer_provider=tracers, meter_provider=meters)
+"""
+WARM = 1000
+STARTED = 60.0  # seconds
+
+
+class Sink(BaseHTTPRequestHandler):
+    """Takes what is exported."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Read the request and answer that all is well."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def sink() -> Iterator[str]:
+    """Run a server that takes everything and yield its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def hub(env: dict[str, str], directory: Path) -> Iterator[tuple[psutil.Process, int]]:
+    """Run a hub and yield its process and its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as free:
+        port = free.server_port
+    config = directory / "config.py"
+    config.write_text(CONFIG)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterhub", "-f", str(config)],
+        env={**env, "HUB_PORT": str(port)},
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + STARTED
+        while True:
+            try:
+                request(http.client.HTTPConnection("127.0.0.1", port), 1)
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+        yield psutil.Process(process.pid), port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def request(connection: http.client.HTTPConnection, times: int) -> None:
+    """Ask for the hub's health."""
+    for _ in range(times):
+        connection.request("GET", "/hub/health")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != http.client.OK:
+            raise ConnectionError(answer.status)
+
+
+def measure(env: dict[str, str], requests: int) -> float:
+    """Return the microseconds of CPU time that one request takes a new hub."""
+    with tempfile.TemporaryDirectory() as directory, hub(env, Path(directory)) as (process, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        request(connection, WARM)
+        before = sum(process.cpu_times()[:2])
+        request(connection, requests)
+        return float(sum(process.cpu_times()[:2]) - before) / requests * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    with sink() as url:
+        exporting = {
+            "AF_OTEL_ENDPOINT": url,
+            "AF_OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "OTEL_SEMCONV_STABILITY_OPT_IN": "http",
+        }
+        variants = {
+            "plain": plain,
+            "plain again": plain,
+            "af-otel": plain | payload.environment(payload.cached(), plain) | exporting,
+            "upstream": {**plain, **exporting, "UPSTREAM": "1"},
+        }
+        taken: dict[str, list[float]] = {name: [] for name in variants}
+        for _ in range(options.rounds):
+            for name, env in variants.items():
+                taken[name].append(measure(env, options.requests))
+    medians = {name: round(statistics.median(times), 1) for name, times in taken.items()}
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "requests": options.requests, "us": medians}))
+        return
+    print(f"µs of CPU per request of the hub, medians of {options.rounds} rounds\n")
+    for name, median in medians.items():
+        more = median - medians["plain"]
+        print(f"{name:14}{median:8.1f}{more:+9.1f}{median / medians['plain']:8.2f} x plain")
+
+
+if __name__ == "__main__":
+    main()
