@@ -50,7 +50,7 @@ def http(place: Place) -> Dashboard:
                         "{{job}} {{http_route}}": promql.count(
                             metrics.HTTP_SERVER_DURATION, CHOSEN, FAILED, by="job, http_route"
                         )
-                        + " > 0"
+                        + " or vector(0)"
                     },
                     width=kit.THIRD,
                 ),
