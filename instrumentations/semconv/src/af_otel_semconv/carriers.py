@@ -17,6 +17,10 @@ DASK_ANNOTATION: Final = "af_otel"
 # Beside them where the trace has no room for workers' shares.
 DASK_NO_SHARE: Final = "no-share"
 
+# A hub's setting of Tornado: a function that returns the attributes of the session with this id, none
+# for an unknown one.
+TORNADO_SESSION: Final = "af_otel_session"
+
 # Annotations of a user's pod: what the Collector stores the pod's telemetry under. Only the hub may
 # set them.
 POD_SESSION_ID: Final = "af-otel.io/session-id"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ _UNKNOWN_METHOD = "_OTHER"
 _SCHEMES = frozenset(("http", "https"))
 _SERVER_ERROR = 500
 _STATUSES = range(100, 600)
+# Updates that are made together: after each other, they take half the time that each takes after a
+# request. Those that wait are made before metrics are exported.
+_BATCH = 100
 SCOPE = "af_otel_instrumentation.http.server"
 
 
@@ -72,6 +77,7 @@ class Requests:
         self._meter_provider = meter_provider
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
         self._routes = {attributes.OTHER}
+        self._waiting: deque[tuple[float, dict[str, str | int]]] = deque()
 
     @cached_property
     def _meter(self) -> Meter:
@@ -92,6 +98,7 @@ class Requests:
             )
 
     def _observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        self._flush()
         return [
             Observation(endpoint.active, endpoint.attributes)
             for endpoint in tuple(self._endpoints.values())
@@ -119,4 +126,17 @@ class Requests:
 
     def record(self, seconds: float, found: dict[str, str | int], context: Context | None) -> None:
         """Count a request that has ended."""
-        self._duration.record(seconds, found, context)
+        if context is not None:
+            # Now, as its exemplar has the time of the update.
+            self._duration.record(seconds, found, context)
+            return
+        self._waiting.append((seconds, found))
+        if len(self._waiting) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Update the histogram, in the loop's thread or in the one that exports."""
+        waiting, record = self._waiting, self._duration.record
+        with suppress(IndexError):
+            while True:
+                record(*waiting.popleft())

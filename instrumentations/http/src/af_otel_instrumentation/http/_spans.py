@@ -11,15 +11,19 @@ import os
 import re
 import time
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from af_otel_semconv import attributes
+from af_otel_instrumentation.http._session import session_of
+from af_otel_semconv import attributes, carriers
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from af_otel_instrumentation.http._requests import Endpoint
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
@@ -68,17 +72,33 @@ class Spans:
         """Make the tracer before it is needed."""
         _ = self._tracer
 
-    def begin(self, endpoint: Endpoint, headers: Any) -> Span | None:
-        """Start the span of a request that has one whatever becomes of it."""
+    def begin(
+        self, endpoint: Endpoint, headers: Any, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> Span | None:
+        """Start the span of a request that has one whatever becomes of it.
+
+        Parameters
+        ----------
+        endpoint
+            What is requested.
+        headers
+            The request's.
+        settings
+            The application's; a hub's know its sessions.
+        """
         carried = headers.get("traceparent")
-        if carried is None and not self._judge(endpoint)[0]:
-            return None
-        parent = Context()
-        if carried is not None:
-            parent = _PROPAGATOR.extract({"traceparent": carried}, parent)
-            if not (parent or self._judge(endpoint)[0]):
-                return None
-        return self._start(endpoint, parent, None)
+        always = self._judge(endpoint)[0]
+        if carried is None:
+            return self._start(endpoint, Context(), None) if always else None
+        parent = _PROPAGATOR.extract({"traceparent": carried}, Context())
+        if not parent:
+            return self._start(endpoint, parent, None) if always else None
+        span = self._start(endpoint, parent, None)
+        known = settings.get(carriers.TORNADO_SESSION)
+        session = session_of(headers.get("baggage", "")) if known is not None else None
+        if known is not None and session is not None:
+            span.set_attributes(known(session))
+        return span
 
     def ended(
         self, span: Span | None, endpoint: Endpoint, seconds: float, found: dict[str, str | int]

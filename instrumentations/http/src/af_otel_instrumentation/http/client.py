@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from af_otel_instrumentation.http._peers import PROXY, SERVER, Peer, peer_of, sending_to
 from af_otel_instrumentation.http._quietly import quietly
+from af_otel_instrumentation.http._session import own_session
 from af_otel_semconv import attributes
 from af_otel_semconv import metrics as names
 from opentelemetry import metrics, trace
@@ -31,7 +32,7 @@ _CLIENT_ERROR = 400
 # Tornado's word for a request that nobody has answered.
 _NO_ANSWER = 599
 _PROPAGATOR = TraceContextTextMapPropagator()
-_HEADERS = ("traceparent", "tracestate")
+_HEADERS = ("traceparent", "tracestate", "baggage")
 
 
 class Client:
@@ -162,6 +163,7 @@ def _context() -> dict[str, str]:
     found: dict[str, str] = {}
     if trace.get_current_span().get_span_context().is_valid:
         _PROPAGATOR.inject(found)
+        found.update(own_session())
     return found
 
 

@@ -82,7 +82,8 @@ class Server:
             request = Request(self, handler, endpoint, None)
             setattr(handler, _KEY, request)
             return request
-        return Request(self, handler, endpoint, self.spans.begin(endpoint, http.headers))
+        span = self.spans.begin(endpoint, http.headers, handler.application.settings)
+        return Request(self, handler, endpoint, span)
 
 
 class Request:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from af_otel_semconv import carriers
+
 from ._patch import Patches, quiet
 from .environment import Environments
 from .proxy import Routes
@@ -33,11 +35,18 @@ def install(
         for part in (sessions, spawns, routes):
             part.prepare()
 
+    @quiet
+    def tell(app: Any) -> None:
+        # Read by the instrumentation of HTTP, if there is one.
+        app.tornado_application.settings[carriers.TORNADO_SESSION] = sessions.attributes_of
+
     def init_tornado_application(original: Any, *args: Any, **kwargs: Any) -> Any:
         # Here a hub is about to serve: `jupyterhub token` and its like never come this far, and an
         # SDK that loads in the background is there before the first spawn.
         prepare()
-        return original(*args, **kwargs)
+        result = original(*args, **kwargs)
+        tell(*args)
+        return result
 
     patches.wrap(JupyterHub, "init_tornado_application", init_tornado_application)
     return patches

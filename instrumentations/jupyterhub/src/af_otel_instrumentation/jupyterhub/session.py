@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from af_otel_semconv import attributes
 from af_otel_semconv import metrics as names
@@ -69,6 +70,8 @@ class Sessions:
         self._meter_provider = meter_provider
         self._sessions: dict[Key, Session] = {}
         self._running = 0
+        # By the id; one that is over is gone.
+        self._named: WeakValueDictionary[str, Session] = WeakValueDictionary()
 
     @cached_property
     def _duration(self) -> Histogram:
@@ -105,6 +108,13 @@ class Sessions:
             # The hub spawns only what it knows not to run.
             self._end(left, DIED)
         self._sessions[session.key] = session
+        if session.identity is not None:
+            self._named[session.identity[attributes.SESSION_ID]] = session
+
+    def attributes_of(self, session_id: str) -> dict[str, str]:
+        """Return what identifies the session with this id; nothing if it is not known."""
+        session = self._named.get(session_id)
+        return {} if session is None else session.identity or {}
 
     def started(self, session: Session) -> None:
         """Count the server: its spawn came to a good end."""
