@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from af_otel_instrumentation import jupyterhub
+from af_otel_instrumentation import http, jupyterhub
 from jupyterhub import spawner as spawners
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.proxy import ConfigurableHTTPProxy
@@ -53,7 +53,10 @@ async def in_a_request(self, *args, **kwargs):
         return await spawn_single_user(self, *args, **kwargs)
 
 
-BaseHandler.spawn_single_user = in_a_request
+if os.environ.get("HUB_HTTP"):
+    http.instrument()
+else:
+    BaseHandler.spawn_single_user = in_a_request
 
 
 class FacilitySpawner(SimpleLocalProcessSpawner):

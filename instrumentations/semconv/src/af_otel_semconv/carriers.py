@@ -17,8 +17,8 @@ DASK_ANNOTATION: Final = "af_otel"
 # Beside them where the trace has no room for workers' shares.
 DASK_NO_SHARE: Final = "no-share"
 
-# A hub's setting of Tornado: a function that returns the attributes of the session with this id, none
-# for an unknown one.
+# A setting of a hub's Tornado application: a function that takes a session's id and returns the
+# session's attributes, none for an unknown id.
 TORNADO_SESSION: Final = "af_otel_session"
 
 # Annotations of a user's pod: what the Collector stores the pod's telemetry under. Only the hub may
