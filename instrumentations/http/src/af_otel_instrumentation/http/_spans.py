@@ -37,7 +37,9 @@ _LOGIN = re.compile(r"/(?:oauth_)?(?:login|callback)(?:/|$)|/oauth2/(?:authorize
 _CHANGES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 _CHANGED = re.compile(
     r"^/hub/spawn(?:/|$)|^/hub/api/users/\{\}/servers?(?:/\{\})?$"
-    r"|^/api/(?:contents|kernels|sessions)\b|^/api/v1/clusters\b"
+    r"|^/api/(?:contents|kernels|sessions)\b"
+    # Not a cluster's heartbeats.
+    r"|^/api/v1/clusters/(?:\{cluster_name\}(?:/(?:scale|adapt))?)?$"
 )
 # Streams of events, which last as long as a spawn does.
 _STREAM = re.compile(r"/progress$")
