@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from af_otel_semconv import attributes
 from af_otel_semconv import metrics as names
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opentelemetry.context import Context
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider
 
 _METHODS = frozenset(
@@ -28,6 +28,8 @@ _STATUSES = range(100, 600)
 # Updates that are made together: after each other, they take half the time that each takes after a
 # request. Those that wait are made before metrics are exported.
 _BATCH = 100
+# What is current when they are made has nothing to do with them.
+_NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())
 SCOPE = "af_otel_instrumentation.http.server"
 
 
@@ -77,7 +79,8 @@ class Requests:
         self._meter_provider = meter_provider
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
         self._routes = {attributes.OTHER}
-        self._waiting: deque[tuple[float, dict[str, str | int]]] = deque()
+        # Bounded also where updates fail.
+        self._waiting: deque[tuple[float, dict[str, str | int]]] = deque(maxlen=10 * _BATCH)
 
     @cached_property
     def _meter(self) -> Meter:
@@ -139,4 +142,4 @@ class Requests:
         waiting, record = self._waiting, self._duration.record
         with suppress(IndexError):
             while True:
-                record(*waiting.popleft())
+                record(*waiting.popleft(), _NO_SPAN)

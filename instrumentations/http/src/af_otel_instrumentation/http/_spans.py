@@ -11,19 +11,15 @@ import os
 import re
 import time
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from af_otel_instrumentation.http._session import session_of
-from af_otel_semconv import attributes, carriers
+from af_otel_semconv import attributes
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from af_otel_instrumentation.http._requests import Endpoint
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
@@ -74,33 +70,21 @@ class Spans:
         """Make the tracer before it is needed."""
         _ = self._tracer
 
-    def begin(
-        self, endpoint: Endpoint, headers: Any, settings: Mapping[str, Any] = MappingProxyType({})
-    ) -> Span | None:
+    def begin(self, endpoint: Endpoint, carried: str | None) -> Span | None:
         """Start the span of a request that has one whatever becomes of it.
 
         Parameters
         ----------
         endpoint
             What is requested.
-        headers
-            The request's.
-        settings
-            The application's; a hub's know its sessions.
+        carried
+            The request's `traceparent`.
         """
-        carried = headers.get("traceparent")
         always = self._judge(endpoint)[0]
         if carried is None:
             return self._start(endpoint, Context(), None) if always else None
         parent = _PROPAGATOR.extract({"traceparent": carried}, Context())
-        if not parent:
-            return self._start(endpoint, parent, None) if always else None
-        span = self._start(endpoint, parent, None)
-        known = settings.get(carriers.TORNADO_SESSION)
-        session = session_of(headers.get("baggage", "")) if known is not None else None
-        if known is not None and session is not None:
-            span.set_attributes(known(session))
-        return span
+        return self._start(endpoint, parent, None) if parent or always else None
 
     def ended(
         self, span: Span | None, endpoint: Endpoint, seconds: float, found: dict[str, str | int]

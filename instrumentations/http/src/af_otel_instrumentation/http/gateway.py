@@ -82,7 +82,9 @@ class Gateway:
         resource = request.match_info.route.resource
         route = OTHER if resource is None else resource.canonical
         endpoint = self.requests.endpoint(request.method, route, request.scheme)
-        return _Request(self, endpoint, self.spans.begin(endpoint, request.headers))
+        return _Request(
+            self, endpoint, self.spans.begin(endpoint, request.headers.get("traceparent"))
+        )
 
 
 class _Request:

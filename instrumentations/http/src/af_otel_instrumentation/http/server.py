@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from af_otel_instrumentation.http._quietly import quietly
 from af_otel_instrumentation.http._requests import Requests
 from af_otel_instrumentation.http._routes import route_of
+from af_otel_instrumentation.http._session import session_named_by
 from af_otel_instrumentation.http._sockets import Sockets
 from af_otel_instrumentation.http._spans import Spans
 from opentelemetry import context, trace
@@ -82,7 +83,11 @@ class Server:
             request = Request(self, handler, endpoint, None)
             setattr(handler, _KEY, request)
             return request
-        span = self.spans.begin(endpoint, http.headers, handler.application.settings)
+        # `get` would raise and catch a KeyError, which costs as much as all the rest here.
+        carried = http.headers.get_list("traceparent")
+        span = self.spans.begin(endpoint, carried[0] if carried else None)
+        if carried and span is not None:
+            span.set_attributes(session_named_by(http.headers, handler.application.settings))
         return Request(self, handler, endpoint, span)
 
 
