@@ -65,7 +65,8 @@ def main() -> None:
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",
         "OTEL_LOGS_EXPORTER": "none",
-        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "jupyterhub,jupyter_server,ipykernel,dask",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "jupyterhub,jupyter_server,ipykernel,dask,coffea,"
+        "af_otel_http,tornado",
     }
     ours = keep | payload.environment(payload.cached(), {})
     peer = str(Path(sys.executable).with_name("opentelemetry-instrument"))

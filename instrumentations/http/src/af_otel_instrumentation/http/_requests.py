@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from af_otel_semconv import attributes
+from af_otel_semconv import attributes, spans
 from af_otel_semconv import metrics as names
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -37,7 +37,7 @@ class Endpoint:
     """One method, route and scheme; `active` is how many of its requests are being served."""
 
     def __init__(self, method: str, route: str, scheme: str) -> None:
-        self.name = f"{method} {route}"
+        self.name = spans.HTTP_REQUEST.format(method=method, route=route)
         self.method = method
         self.route = route
         self.active = 0
