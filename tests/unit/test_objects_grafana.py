@@ -146,6 +146,7 @@ def test_our_own_grafana_has_a_login_and_no_sidecar():
             "dashboards.kernels.json",
             "dashboards.dask.json",
             "dashboards.users.json",
+            "dashboards.http.json",
             "dashboards.kubernetes.json",
             "dashboards.telemetry.json",
         ]
