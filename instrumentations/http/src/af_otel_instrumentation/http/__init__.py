@@ -24,7 +24,7 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> None:
-    """Measure what the hosts that are imported serve and request; a second call changes nothing."""
+    """Measure what this process serves and requests; a second call changes nothing."""
     if _installed:
         return
     from af_otel_instrumentation.http._hooks import Hooks
@@ -34,12 +34,13 @@ def instrument(
         from af_otel_instrumentation.http.gateway import Gateway
 
         Gateway(tracer_provider, meter_provider).install(hooks)
-    if "tornado.web" in sys.modules:
+    else:
         from af_otel_instrumentation.http.client import Client
         from af_otel_instrumentation.http.server import Server
 
-        Server(tracer_provider, meter_provider).install(hooks)
-        Client(meter_provider).install(hooks)
+        client = Client(meter_provider)
+        client.install(hooks)
+        Server(tracer_provider, meter_provider, client.follow_hub).install(hooks)
     _installed.append(hooks)
 
 

@@ -20,6 +20,7 @@ from af_otel_semconv import attributes
 from af_otel_semconv import metrics as names
 from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from tornado.httpclient import AsyncHTTPClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -40,6 +41,7 @@ class Client:
 
     def __init__(self, meter_provider: MeterProvider | None) -> None:
         self._meter_provider = meter_provider
+        self._hooks: Hooks | None = None
         self._attributes: dict[tuple[Any, ...], dict[str, str | int]] = {}
 
     @cached_property
@@ -50,10 +52,15 @@ class Client:
         return meter.create_histogram(**names.HTTP_CLIENT_DURATION.histogram)
 
     def install(self, hooks: Hooks) -> None:
-        """Wrap the clients, and what in a hub says whom they are used for."""
-        from tornado.httpclient import AsyncHTTPClient
-
+        """Wrap Tornado's client."""
+        self._hooks = hooks
         hooks.wrap(AsyncHTTPClient, "fetch", self._tornado)
+
+    def follow_hub(self) -> None:
+        """Wrap JupyterHub's client, and what in a hub says whom it is used for."""
+        hooks, self._hooks = self._hooks, None
+        if hooks is None:
+            return
         own = sys.modules.get("jupyterhub.httpclient")
         if own is not None:
             hooks.wrap(own.JupyterHubHTTPClient, "fetch", self._jupyterhub)

@@ -21,6 +21,8 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from af_otel_instrumentation.http._hooks import Hooks
     from af_otel_instrumentation.http._requests import Endpoint
     from opentelemetry.context import Context
@@ -31,11 +33,23 @@ _KEY = "_af_otel_request"
 
 
 class Server:
-    """Measures what this process serves."""
+    """Measures what this process serves.
+
+    Parameters
+    ----------
+    tracer_provider, meter_provider
+        Of OpenTelemetry; else the global ones.
+    serves
+        Called when the process is about to serve: all that its host needs is imported by then.
+    """
 
     def __init__(
-        self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+        self,
+        tracer_provider: TracerProvider | None,
+        meter_provider: MeterProvider | None,
+        serves: Callable[[], None],
     ) -> None:
+        self._serves = serves
         self.requests = Requests(meter_provider)
         self.spans = Spans(tracer_provider)
         self.sockets = Sockets(meter_provider)
@@ -74,6 +88,7 @@ class Server:
     def _prepare(self) -> None:
         for part in (self.requests, self.spans, self.sockets):
             part.prepare()
+        self._serves()
 
     def _begin(self, handler: Any) -> Request:
         http = handler.request
