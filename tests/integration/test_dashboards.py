@@ -66,14 +66,17 @@ def worked(facility):
     with User(facility.hub["url"], "looking", facility.hub["password"]) as user:
         user.log_in()
         user.spawn(90)
-        kernel = Kernel(user, "examples/looking.ipynb")
-        for name in ("dimuon.ipynb", "train.ipynb", "coffea.ipynb"):
-            run_example(kernel, name)
-        for code in (DASK, LOST):
-            outcome = kernel.run(code, 120)
-            assert outcome.status == "ok", outcome.error
-        assert kernel.run("1 / 0", 60).status == "error"
-        kernel.shut_down()
+        # A page that is closed, so that its websocket is.
+        with Kernel(user, "examples/looking.ipynb") as kernel:
+            for name in ("dimuon.ipynb", "train.ipynb", "coffea.ipynb"):
+                run_example(kernel, name)
+            for code in (DASK, LOST):
+                outcome = kernel.run(code, 120)
+                assert outcome.status == "ok", outcome.error
+            assert kernel.run("1 / 0", 60).status == "error"
+            kernel.shut_down()
+        # A request that fails: there is no such kernel.
+        user.server_api("POST", "kernels", json={"name": "nowhere"}, allowed=(500,))
         assert Kernel(user, "examples/ends.ipynb").run(DIES, 60).status == "ok"
         time.sleep(8)  # The server finds dead kernels every 3 s, and exports every 5 s.
         user.stop_server()
