@@ -451,6 +451,22 @@ def test_a_server_that_is_stopped_tells_of_its_open_cells(collector, settings, t
     assert status(cell) == "interrupted"
 
 
+def test_a_kernel_that_is_not_ipykernel_gets_the_session_and_no_span(settings, tmp_path):
+    """It would keep the span in its environment, and hours of work would join its start's trace."""
+    spec, told = tmp_path / "data" / "kernels" / "shell", tmp_path / "environment"
+    spec.mkdir(parents=True)
+    argv = ["sh", "-c", f"env > {told}.new; mv {told}.new {told}; sleep 60", "{connection_file}"]
+    written = {"argv": argv, "display_name": "Shell", "language": "bash"}
+    (spec / "kernel.json").write_text(json.dumps(written))
+    environment = {**settings, **SPAWNED, "JUPYTER_PATH": str(tmp_path / "data")}
+    with running_jupyter(tmp_path / "server", environment) as server:
+        server.api("POST", "kernels", {"name": "shell"})
+        wait_for(told.exists, "the kernel's environment")
+    variables = dict(line.partition("=")[::2] for line in told.read_text().splitlines())
+    assert "session.id=" in variables["BAGGAGE"]
+    assert "TRACEPARENT" not in variables
+
+
 @pytest.mark.parametrize("broken", ["no-traceparent", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
 def test_a_broken_environment_breaks_nothing(collector, settings, tmp_path, broken):
     """It counts as none."""

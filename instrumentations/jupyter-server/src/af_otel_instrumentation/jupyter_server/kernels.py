@@ -191,7 +191,10 @@ class KernelTracer:
     def _hand_down(self, provisioner: KernelProvisionerBase, launch: dict[str, Any]) -> None:
         kernel = self._kernels.get(provisioner.parent)
         # What another manager starts here belongs to the session, too.
-        context = self._origin.context if kernel is None else kernel.context
+        context = self._origin.context
+        # Other kernels would leave the span in the environment of all that they ever start.
+        if kernel is not None and any("ipykernel" in str(word) for word in launch.get("cmd") or ()):
+            context = kernel.context
         inject_into_environment(launch["env"], context)
 
     @quietly
