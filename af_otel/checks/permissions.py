@@ -92,6 +92,8 @@ def _needed(context: Context) -> Iterator[Right]:
         yield from _each(namespace, "", "pods/portforward", _STREAM)
     yield from _each(facility.hub.namespace, "", "pods/exec", _STREAM)
     yield Right("", "storage.k8s.io", "storageclasses", "list")
+    # Claims that exist are used, though none might be rendered otherwise.
+    yield Right(facility.namespace, "", "persistentvolumeclaims", "get")
 
 
 _STREAM = ("get", "create")  # WebSockets begin with a GET
