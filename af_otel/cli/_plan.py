@@ -106,9 +106,8 @@ def _diff(change: Change, most: int) -> Text:
     for line in lines[:most]:
         text.append(f"    {line}\n", style=_LINES.get(line[:1], ""))
     if len(lines) > most:
-        text.append(
-            f"    … {len(lines) - most} more lines: `af-otel diff` shows them\n", style="dim"
-        )
+        # Not `diff`, which compares with facility.yaml: of a rollback it shows the reverse.
+        text.append(f"    … {len(lines) - most} more lines: `--dry-run` shows them\n", style="dim")
     for field, manager in (change.owners or {}).items():
         text.append(f"    `{field}` was set by `{manager}`\n", style="yellow")
     text.rstrip()

@@ -6,13 +6,14 @@ import base64
 import json
 
 import pytest
+from rich.console import Console
 
-from af_otel.cli._plan import shortened
+from af_otel.cli._plan import changes, shortened
 from af_otel.errors import AfOtelError
 from af_otel.facility import Facility
 from af_otel.kubernetes.inventory import Inventory, Revision
 from af_otel.kubernetes.ownership import FACILITY, MANAGED_BY, cleaned, masked, owner
-from af_otel.kubernetes.plan import Change
+from af_otel.kubernetes.plan import Change, Plan
 from af_otel.kubernetes.refs import Ref
 
 PAYLOAD = {
@@ -132,3 +133,16 @@ def test_a_long_line_is_shown_where_it_differs():
     assert old.endswith("xold")
     assert new.endswith("xnew")
     assert list(shortened(["-short", "+shorter"])) == ["-short", "+shorter"]
+
+
+def test_a_plan_that_is_cut_names_the_option_that_shows_all_of_it():
+    """The same plan in full, also of a rollback, which `af-otel diff` would show reversed."""
+    before, after = ({**PAYLOAD, "data": {str(n): v for n in range(200)}} for v in "ab")
+    change = Change("change", Ref.of(after), after, before, after)
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(changes(Plan("f", (change,)), full=False))
+    assert "more lines: `--dry-run` shows them" in capture.get()
+    with console.capture() as capture:
+        console.print(changes(Plan("f", (change,)), full=True))
+    assert "more lines" not in capture.get()
