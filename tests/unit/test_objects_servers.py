@@ -51,6 +51,7 @@ def test_an_install_is_these_objects():
             "ConfigMap af-otel-casa-kernels",
             "ConfigMap af-otel-casa-dask",
             "ConfigMap af-otel-casa-users",
+            "ConfigMap af-otel-casa-http",
             "ConfigMap af-otel-casa-kubernetes",
             "ConfigMap af-otel-casa-telemetry",
             "ConfigMap jhub/af-otel-casa-payload-HASH",
