@@ -80,7 +80,7 @@ def pod(cluster: Cluster, facility: Facility) -> str:
 
 
 def read(cluster: Cluster, facility: Facility) -> dict[Signal, Counters]:
-    """Return what it counts now, by signal; empty if nobody answers."""
+    """Return what it counts now, by signal; empty if the Collector does not answer."""
     name = pod(cluster, facility)
     if not name:
         return {}

@@ -483,7 +483,7 @@ def test_aliases_that_multiply_end_soon():
 
 
 def test_a_field_that_is_misspelt_is_not_said_to_be_missing():
-    """The one mistake is told once, with the value that was written."""
+    """One mistake gives one error, with the value that was written."""
     with pytest.raises(AfOtelError) as error:
         parse_text("name: x\nhub: {namespaec: foo}\n", with_backends=True)
     assert str(error.value) == (

@@ -36,7 +36,7 @@ TASK: Final = "task"
 # One call of a coffea `Runner`; kernel or script; under whatever was current where it was called
 RUN_PROCESSOR: Final = "run processor"
 
-# A request that failed, was slow, changed something, logged somebody in or carried a trace; hub,
+# A request that failed, was slow, changed something, logged a user in or carried a trace; hub,
 # user's server, Dask Gateway; under what it carried, else a trace of its own
 HTTP_REQUEST: Final = "{method} {route}"
 

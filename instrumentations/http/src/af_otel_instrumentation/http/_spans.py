@@ -1,6 +1,6 @@
 """Spans of the requests that matter; all others are metrics only.
 
-Known when it begins: whether a request changes a server, a kernel or a file, logs somebody in, or
+Known when it begins: whether a request changes a server, a kernel or a file, logs a user in, or
 carries a trace's context. Its span is current while it is served. That it failed or was slow is
 known at its end; its span is then made with the times that it had.
 """

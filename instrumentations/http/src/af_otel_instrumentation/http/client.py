@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 _CLIENT_ERROR = 400
-# Tornado's word for a request that nobody has answered.
+# Tornado's status of a request without an answer.
 _NO_ANSWER = 599
 _PROPAGATOR = TraceContextTextMapPropagator()
 _HEADERS = ("traceparent", "tracestate", "baggage")
