@@ -63,7 +63,7 @@ def test_unknown_server_is_one_clear_error():
         """\
 error: Server `tempoo` is unknown
   hint:  known are `collector`, `prometheus`, `tempo`, `jaeger`, `configurable-http-proxy`, \
-`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `traceql`
+`grafana`, `etcd`, `coredns`, `kubernetes`, `chromium`, `nginx`, `traceql`
 """
     )
 
