@@ -76,7 +76,7 @@ class Listener:
 
 
 def started(context: Context) -> Listener:
-    """The listener, once it runs."""
+    """Return where the listener is, once it runs."""
     made = pod(context)
 
     def running() -> Listener:
@@ -87,12 +87,12 @@ def started(context: Context) -> Listener:
 
 
 def pod(context: Context) -> Made:
-    """The pod, made at the first call."""
+    """Return the pod; the first call creates it."""
     return context.once("listener-pod", lambda: _pod(context))
 
 
 def parts(context: Context) -> Parts:
-    """The Collector as install would make it.
+    """Return the Collector as an install would render it.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def _volume(volume: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, 
 
 
 def _trial(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The destinations' exporters without what makes them patient, so that an answer is one."""
+    """Return the destinations' exporters without queues and retries, and their signals."""
     exporters: dict[str, Any] = {}
     pipelines: dict[str, Any] = {}
     for name, signal in _outward(config):
@@ -293,7 +293,7 @@ def _trial(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _outward(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The exporters that leave the pod, and what they export."""
+    """Yield the exporters that send beyond the pod, and the signal of each."""
     seen: set[str] = set()
     for pipeline, parts in (config.get("service", {}).get("pipelines") or {}).items():
         for name in parts.get("exporters") or ():

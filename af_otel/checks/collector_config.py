@@ -1,5 +1,6 @@
-"""A Collector refuses to start with a configuration that it does not understand, and which fields
-it knows depends on its version: so its own binary is asked, where it will run. So is nginx.
+"""Whether the Collector and nginx accept the configuration that an install gives them.
+
+Which fields they know depends on their versions, so their own binaries validate it in the cluster.
 """
 
 from __future__ import annotations
